@@ -1,0 +1,1 @@
+"""Records why an installation was created, enabled, disabled or destroyed."""

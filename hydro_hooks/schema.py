@@ -1,0 +1,255 @@
+"""An event as a schema wants it, and back: the one place that knows wire names.
+
+A schema is a JSON Schema file (draft 2020-12): one of the package's, by name, or a
+user's own, by path, named by its `title`. The wire value holds exactly the properties
+that the schema names; a value that is absent, or that the schema has no word for, is
+left out, never null.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from hydro_hooks.cause import Reason
+from hydro_hooks.errors import ConfigurationError, InvalidEventError
+from hydro_hooks.event import Event, is_id, new_id
+from hydro_hooks.transition import Action, State
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+V0_TYPES: Final = {
+    Action.CREATE: "created",
+    Action.ENABLE: "enabled",
+    Action.DISABLE: "disabled",
+    Action.DESTROY: "destroyed",
+}
+V0_SOURCES: Final = {
+    Reason.STAFFTOOLS_API.value: "stafftools",
+    Reason.JIRA_WEBHOOK.value: "webhook",
+    Reason.GITHUB_WEBHOOK.value: "webhook",
+    Reason.WEB_INTERACTION.value: "web_console",
+}
+_ACTIONS: Final = {name: action for action, name in V0_TYPES.items()}
+_REASONS: Final = {
+    "stafftools": Reason.STAFFTOOLS_API.value,
+    "webhook": "webhook",
+    "web_console": Reason.WEB_INTERACTION.value,
+}
+_STATES: Final = {
+    Action.ENABLE: State.ENABLED,
+    Action.DISABLE: State.DISABLED,
+    Action.DESTROY: State.ABSENT,
+}
+
+
+class Schema:
+    """A wire schema: projects events onto itself, and checks values.
+
+    Args:
+        document: The JSON Schema.
+        place: What to call it in errors: its name or path.
+
+    Raises:
+        ConfigurationError: Not a JSON Schema of an object with `title` and
+            `properties`.
+    """
+
+    def __init__(self, document: Any, *, place: str) -> None:
+        title = document.get("title") if isinstance(document, dict) else None
+        properties = document.get("properties") if isinstance(document, dict) else None
+        if not isinstance(title, str) or not isinstance(properties, dict):
+            message = (
+                f"HYDRO_SCHEMA {place} is not a JSON Schema of an object with a title"
+                " (the schema's name) and properties"
+            )
+            raise ConfigurationError(message)
+        self.name: str = title
+        self.document: dict[str, Any] = document
+        self._properties = tuple(properties)
+        self._place = place
+
+    def __repr__(self) -> str:
+        return f"Schema({self.name!r})"
+
+    @functools.cached_property
+    def _validator(self) -> Validator:
+        # Imported late: `import hydro_hooks` stays light, and only the relay and the
+        # gateway validate.
+        from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
+        from jsonschema.validators import validator_for  # noqa: PLC0415
+
+        kind = validator_for(self.document, default=Draft202012Validator)
+        try:
+            kind.check_schema(self.document)
+        except SchemaError as error:
+            message = f"HYDRO_SCHEMA {self._place} is not valid: {error.message}"
+            raise ConfigurationError(message) from None
+        return kind(self.document)
+
+    def project(self, event: Event) -> dict[str, Any]:
+        """Return the event's wire value."""
+        wire = _wire(event)
+        return {
+            name: wire[name] for name in self._properties if wire.get(name) is not None
+        }
+
+    def check(self, value: Any) -> None:
+        """Raise `InvalidEventError`, naming the field, unless `value` fits."""
+        from jsonschema.exceptions import best_match  # noqa: PLC0415 - as above
+
+        error = best_match(self._validator.iter_errors(value))
+        if error is not None:
+            field = ".".join(str(part) for part in error.absolute_path)
+            problem = error.message
+            if len(problem) > MAX_PROBLEM:
+                problem = problem[: MAX_PROBLEM - 1] + "…"
+            raise InvalidEventError(self.name, field=field, problem=problem)
+
+
+MAX_PROBLEM: Final = 300
+"""Characters kept of a validator's message, which may quote the value at length."""
+
+
+@functools.cache
+def load(name: str) -> Schema:
+    """Return the schema called `name`, or the one in the file at that path.
+
+    Raises:
+        ConfigurationError: There is none, or it is not a JSON Schema.
+    """
+    packaged = resources.files("hydro_hooks") / "schemas" / f"{name}.json"
+    path = Path(name)
+    if name in packaged_names():
+        text = packaged.read_text("utf-8")
+    elif path.suffix == ".json" and path.is_file():
+        text = path.read_text("utf-8")
+    else:
+        known = ", ".join(packaged_names())
+        message = (
+            f"HYDRO_SCHEMA is {name!r}; it is neither one of {known}, nor the path of a"
+            " .json file"
+        )
+        raise ConfigurationError(message)
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        message = f"HYDRO_SCHEMA {name} is not JSON: {error}"
+        raise ConfigurationError(message) from None
+    return Schema(document, place=name)
+
+
+def packaged_names() -> list[str]:
+    """Return the names of the schemas in the package."""
+    folder = resources.files("hydro_hooks") / "schemas"
+    return sorted(
+        entry.name.removesuffix(".json")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".json")
+    )
+
+
+def dumps(value: Any) -> str:
+    """Return a wire value as compact JSON text."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def parse(text: str | bytes) -> Any:
+    """Return the value of JSON text.
+
+    Raises:
+        ValueError: It is not JSON, not UTF-8, or nested beyond reason.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        message = "it is nested too deeply"
+        raise ValueError(message) from None
+
+
+def timestamp(moment: datetime) -> str:
+    """Return an aware datetime as RFC 3339 in UTC with milliseconds."""
+    text = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def _wire(event: Event) -> dict[str, Any]:
+    integration, actor = event.jira_integration_id, event.github_actor
+    return {
+        "eventId": event.id,
+        "occurredAt": timestamp(event.occurred_at),
+        "association": event.association,
+        "subjectId": event.subject_id,
+        "action": event.action.value,
+        "type": V0_TYPES[event.action],
+        "state": None if event.state is None else event.state.value,
+        "githubInstallationId": event.github_installation_id,
+        "jiraHostname": event.jira_hostname,
+        "jiraIntegrationId": integration,
+        "installationId": integration if isinstance(integration, int) else None,
+        "reason": event.reason,
+        "actionSource": V0_SOURCES.get(event.reason),
+        "githubActor": actor,
+        "githubActorId": actor if isinstance(actor, int) else None,
+        "jiraActor": event.jira_actor,
+        "note": event.note,
+        "transactionId": event.transaction_id,
+        "origin": event.origin,
+    }
+
+
+def event_from(value: Mapping[str, Any], *, received_at: datetime) -> Event | None:
+    """Return the event that a wire value tells of; None where it names no action.
+
+    Args:
+        value: A value that fits its schema: `jira.v1.Action`, `jira.v0.Action`, or
+            a user's with names of these.
+        received_at: UTC; taken where the schema has no time of its own.
+    """
+    action = _ACTIONS.get(value.get("type", "")) or value.get("action")
+    if action not in set(Action):
+        return None
+    action = Action(action)
+    state = value.get("state")
+    return Event(
+        id=_event_id(value),
+        transaction_id=value.get("transactionId"),
+        occurred_at=_occurred_at(value, received_at),
+        association=value.get("association", "installation"),
+        subject_id=value.get("subjectId"),
+        action=action,
+        state=State(state) if state in set(State) else _STATES.get(action),
+        github_installation_id=value.get("githubInstallationId"),
+        jira_hostname=value.get("jiraHostname"),
+        jira_integration_id=value.get("jiraIntegrationId", value.get("installationId")),
+        reason=value.get("reason") or _reason(value),
+        github_actor=value.get("githubActor", value.get("githubActorId")),
+        jira_actor=value.get("jiraActor"),
+        note=value.get("note"),
+        origin=value.get("origin"),
+    )
+
+
+def _event_id(value: Mapping[str, Any]) -> str:
+    given = value.get("eventId")
+    # Without an id two equal values may be two events: neither is taken for a repeat.
+    return given if isinstance(given, str) and is_id(given) else new_id()
+
+
+def _occurred_at(value: Mapping[str, Any], received_at: datetime) -> datetime:
+    try:
+        moment = datetime.fromisoformat(value["occurredAt"])
+    except (KeyError, TypeError, ValueError):
+        return received_at
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _reason(value: Mapping[str, Any]) -> str:
+    source = value.get("actionSource", "")
+    return _REASONS.get(source, Reason.UNATTRIBUTED.value)

@@ -1,0 +1,134 @@
+"""Settings, from arguments, else the environment, else defaults.
+
+Names and meaning of `HYDRO_BASE_URL`, `HYDRO_APP_SECRET` and `TRACKING_DISABLED` are
+those of the deployed client. What is wrong is said at start, never at the first event.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from hydro_hooks.errors import ConfigurationError
+
+DEFAULT_APP: Final = "jira-integration"
+DEFAULT_SCHEMA: Final = "jira.v1.Action"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the relay and the gateway need to know.
+
+    Args:
+        base_url: Where events are posted, such as `https://hydro.example/api/v1/events`;
+            None: they are recorded and kept, not delivered.
+        secrets: Shared secrets; the first signs, all are accepted. Never shown.
+        app: The sending app, the value of `X-Hydro-App`.
+        schema: Name of the wire schema.
+        database_url: SQLAlchemy URL of the app's database, for commands.
+        is_disabled: Nothing is recorded, nothing sent.
+
+    Raises:
+        ConfigurationError: `base_url` without a secret, not https (http only to
+            loopback), or otherwise not a URL to post to.
+    """
+
+    base_url: str | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    app: str = DEFAULT_APP
+    schema: str = DEFAULT_SCHEMA
+    database_url: str | None = field(default=None, repr=False)
+    is_disabled: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.app or not self.app.isascii() or not self.app.isprintable():
+            message = f"HYDRO_APP is {self.app!r}; give the app's name in ASCII letters"
+            raise ConfigurationError(message)
+        if self.base_url is None:
+            return
+        check_base_url(self.base_url)
+        if not self.secrets:
+            message = (
+                "HYDRO_BASE_URL is set, HYDRO_APP_SECRET is unset or empty: refusing to"
+                " sign with an empty key; set HYDRO_APP_SECRET, or unset HYDRO_BASE_URL"
+                " to record without delivering"
+            )
+            raise ConfigurationError(message)
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        base_url: str | None = None,
+        schema: str | None = None,
+        database_url: str | None = None,
+    ) -> Settings:
+        """Return the settings; an argument beats the environment beats the default.
+
+        Args:
+            environ: The environment; `os.environ` when None. Read are `HYDRO_BASE_URL`,
+                `HYDRO_APP_SECRET` (several, for rotation, are separated by blanks),
+                `TRACKING_DISABLED` (`true` or `1`), `HYDRO_APP`, `HYDRO_SCHEMA` and
+                `HYDRO_DATABASE_URL`. Unset and empty mean the same.
+            base_url: Instead of `HYDRO_BASE_URL`.
+            schema: Instead of `HYDRO_SCHEMA`.
+            database_url: Instead of `HYDRO_DATABASE_URL`.
+
+        Raises:
+            ConfigurationError: As the class says.
+        """
+        source = os.environ if environ is None else environ
+        return cls(
+            base_url=base_url or source.get("HYDRO_BASE_URL") or None,
+            secrets=tuple(source.get("HYDRO_APP_SECRET", "").split()),
+            app=source.get("HYDRO_APP") or DEFAULT_APP,
+            schema=schema or source.get("HYDRO_SCHEMA") or DEFAULT_SCHEMA,
+            database_url=database_url or source.get("HYDRO_DATABASE_URL") or None,
+            is_disabled=source.get("TRACKING_DISABLED", "").lower() in {"true", "1"},
+        )
+
+
+def check_base_url(url: str) -> None:
+    """Raise `ConfigurationError` unless signed events may be posted to `url`."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        message = f"HYDRO_BASE_URL is not a URL ({error})"
+        raise ConfigurationError(message) from None
+    problem = _problem_of(parts)
+    if problem:
+        message = f"HYDRO_BASE_URL {problem}"
+        raise ConfigurationError(message)
+
+
+def _problem_of(parts: SplitResult) -> str | None:
+    place = f"{parts.scheme}://{parts.hostname or ''}"
+    if parts.username is not None or parts.password is not None:
+        return "holds a user name or password; take it out, HYDRO_APP_SECRET signs"
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        return (
+            f"is not a gateway's URL ({place!r}); give one such as"
+            " https://hydro.example/api/v1/events"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        return (
+            f"is {place}, in clear text to another machine; use https://"
+            " (http:// is for 127.0.0.1 and localhost)"
+        )
+    return None
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether `host` (a name or an address, without a port) is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

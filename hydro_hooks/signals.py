@@ -1,0 +1,33 @@
+"""Signals (blinker) of what becomes of an event; the sender is the tracked model.
+
+A receiver is called as `receiver(model, event=Event)`. One that raises is logged and
+harms nothing. Nothing is built when nobody listens.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from blinker import NamedSignal, Namespace
+
+from hydro_hooks.event import Event
+
+logger = logging.getLogger(__name__)
+
+_namespace: Final = Namespace()
+
+recorded: Final = _namespace.signal(
+    "recorded", "An event was written; its transaction is about to be committed."
+)
+delivered: Final = _namespace.signal("delivered", "The gateway has accepted an event.")
+rejected: Final = _namespace.signal("rejected", "An event will not be tried again.")
+
+
+def send(signal: NamedSignal, sender: Any, event: Event) -> None:
+    """Call the signal's receivers one by one; log what they raise."""
+    for receiver in signal.receivers_for(sender):
+        try:
+            receiver(sender, event=event)
+        except Exception:
+            logger.exception("A receiver of the signal %r failed", signal.name)

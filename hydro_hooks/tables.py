@@ -1,0 +1,278 @@
+"""The tables: what is waiting, what was delivered, what was refused, and who works.
+
+`metadata` is for the app's database; hand it to Alembic, or call `create_tables()`.
+`gateway_metadata` is for a database of the gateway's own: a journal, and the requests
+as they came in.
+
+Rows of `hydro_outbox` are only inserted and deleted. The columns `id`, `aggregatetype`,
+`aggregateid`, `type` and `payload` are those of Debezium's Outbox Event Router.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    cast,
+    inspect,
+)
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+from hydro_hooks.errors import DatabaseError
+
+SHARDS: Final = 16
+"""How many parts the outbox is delivered in; the events of one subject share one."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime with microseconds, also where the database has no zones."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Choose the dialect's own type."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(DateTime(timezone=True))
+        if dialect.name in {"mysql", "mariadb"}:
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        """Turn an aware datetime into what the dialect stores."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment if dialect.name == "postgresql" else moment.replace(tzinfo=None)
+
+    def process_result_value(
+        self, value: datetime | None, dialect: Dialect
+    ) -> datetime | None:
+        """Return it aware, in UTC."""
+        if value is None:
+            return None
+        return (
+            value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        )
+
+
+class _JsonbText(UserDefinedType[str]):
+    """PostgreSQL's jsonb, as text in Python: the relay passes it on unread."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the type's name in SQL."""
+        return "JSONB"
+
+    def column_expression(self, colexpr: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Read it as text."""
+        return cast(colexpr, Text)
+
+
+def _text(length: int) -> String:
+    # MariaDB compares text without regard to case unless told otherwise.
+    return String(length).with_variant(
+        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"),
+        "mysql",
+        "mariadb",
+    )
+
+
+_LONG_TEXT: Final = Text().with_variant(
+    mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
+_NUMBER: Final = BigInteger().with_variant(Integer(), "sqlite")
+_ID: Final = _text(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
+
+
+def _searchable() -> list[Column[Any]]:
+    """Return the columns of an event that a person or a page searches by."""
+    return [
+        Column("transaction_id", _ID),
+        Column("occurred_at", UtcDateTime(), nullable=False),
+        Column("association", _text(100), nullable=False),
+        Column("subject_id", _text(255)),
+        Column("action", _text(20), nullable=False),
+        Column("state", _text(20)),
+        Column("github_installation_id", _text(255)),
+        Column("jira_hostname", _text(255)),
+        Column("jira_integration_id", _text(255)),
+        Column("reason", _text(200), nullable=False),
+        Column("github_actor", _text(255)),
+        Column("jira_actor", _text(255)),
+        Column("note", _LONG_TEXT),
+        Column("origin", _text(255)),
+    ]
+
+
+_TABLE_OPTIONS: Final[dict[str, Any]] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mariadb_engine": "InnoDB",
+    "mariadb_charset": "utf8mb4",
+}
+
+
+_NUMBERED: Final[dict[str, Any]] = {
+    **_TABLE_OPTIONS,
+    "sqlite_autoincrement": True,  # a number never comes back, also when it is emptied
+}
+
+
+def _search_indexes(table: str) -> list[Index]:
+    """Return indexes for "this host", "this integration", ..., newest first."""
+    return [
+        Index(f"ix_{table}_{name}", *columns, "seq")
+        for name, columns in (
+            ("host", ("jira_hostname",)),
+            ("github", ("github_installation_id",)),
+            ("integration", ("jira_integration_id",)),
+            ("subject", ("association", "subject_id")),
+            ("github_actor", ("github_actor",)),
+            ("jira_actor", ("jira_actor",)),
+            ("occurred_at", ("occurred_at",)),
+            ("transaction", ("transaction_id",)),
+        )
+    ]
+
+
+metadata: Final = MetaData()
+gateway_metadata: Final = MetaData()
+
+outbox: Final = Table(
+    "hydro_outbox",
+    metadata,
+    Column("seq", _NUMBER, primary_key=True, autoincrement=True),
+    Column("id", _ID, nullable=False, unique=True),
+    Column("aggregatetype", _text(255), nullable=False),
+    Column("aggregateid", _text(255), nullable=False),
+    Column("type", _text(255), nullable=False),
+    Column(
+        "payload", _LONG_TEXT.with_variant(_JsonbText(), "postgresql"), nullable=False
+    ),
+    Column("shard", SmallInteger(), nullable=False),
+    *_searchable(),
+    Index("ix_hydro_outbox_shard", "shard", "seq"),
+    **_NUMBERED,
+)
+"""Events that are committed and wait for delivery."""
+
+journal: Final = Table(
+    "hydro_journal",
+    metadata,
+    Column("seq", _NUMBER, primary_key=True, autoincrement=True),
+    Column("id", _ID, nullable=False, unique=True),
+    Column("payload", _LONG_TEXT, nullable=False),
+    *_searchable(),
+    Column("schema", _text(255), nullable=False),
+    Column("settled_at", UtcDateTime(), nullable=False),
+    Column("attempts", Integer()),
+    Column("settled_by", _text(255)),
+    Column("request_id", _ID),
+    *_search_indexes("hydro_journal"),
+    **_NUMBERED,
+)
+"""Events that were delivered (the app's database) or received (the gateway's).
+
+`seq` is the outbox' number in the app's database, the order of arrival in the
+gateway's; `settled_by` is the relay's name or the sending app's; `request_id` leads to
+the request that brought it.
+"""
+
+rejected: Final = Table(
+    "hydro_rejected",
+    metadata,
+    Column("seq", _NUMBER, primary_key=True, autoincrement=False),
+    Column("id", _ID, nullable=False, unique=True),
+    Column("payload", _LONG_TEXT, nullable=False),
+    *_searchable(),
+    Column("schema", _text(255), nullable=False),
+    Column("rejected_at", UtcDateTime(), nullable=False),
+    Column("attempts", Integer()),
+    Column("error", _LONG_TEXT, nullable=False),
+    **_TABLE_OPTIONS,
+)
+"""Events that are not tried again until somebody redrives them."""
+
+shard: Final = Table(
+    "hydro_shard",
+    metadata,
+    Column("shard", SmallInteger(), primary_key=True, autoincrement=False),
+    Column("token", _ID),
+    Column("leased_until", UtcDateTime()),
+    Column("attempts", Integer(), nullable=False, default=0),
+    Column("not_before", UtcDateTime()),
+    **_TABLE_OPTIONS,
+)
+"""Who delivers which part of the outbox, and when it is tried again."""
+
+journal.to_metadata(gateway_metadata)
+
+request: Final = Table(
+    "hydro_request",
+    gateway_metadata,
+    Column("id", _ID, primary_key=True),
+    Column("received_at", UtcDateTime(), nullable=False),
+    Column("app", _text(255), nullable=False),
+    Column("authorization", _text(255), nullable=False),
+    Column("status", SmallInteger(), nullable=False),
+    Column(
+        "body",
+        LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"),
+        nullable=False,
+    ),
+    **_TABLE_OPTIONS,
+)
+"""Requests that stored at least one event, byte for byte, with their signature."""
+
+
+def create_tables(bind: Engine | Connection) -> None:
+    """Create the tables of the app's database where they are missing.
+
+    For where migrations are not in use; Alembic takes `metadata` instead.
+
+    Args:
+        bind: An engine, or a connection, whose transaction is left to the caller.
+    """
+    metadata.create_all(bind)
+
+
+def create_gateway_tables(engine: Engine) -> None:
+    """Create the tables of the gateway's database where they are missing.
+
+    Raises:
+        DatabaseError: It is the database of an app, which has a journal of its own.
+    """
+    if inspect(engine).has_table(outbox.name):
+        message = (
+            f"the database has a table {outbox.name}, so it belongs to an app; give the"
+            " gateway a database of its own"
+        )
+        raise DatabaseError(message)
+    gateway_metadata.create_all(engine)
+
+
+def missing_tables(engine: Engine) -> list[str]:
+    """Return the names of the app's tables that the database does not have."""
+    there = set(inspect(engine).get_table_names())
+    return [name for name in metadata.tables if name not in there]
