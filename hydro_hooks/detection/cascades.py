@@ -1,0 +1,82 @@
+"""Which classes are tracked, and from which others a deletion reaches them.
+
+Asked of configured mappers only: an object is deleted when its class is long in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy.orm import Mapper, RelationshipProperty
+
+from hydro_hooks.models import TrackedModel
+
+
+class Cascades:
+    """What the tracked models mean for other classes.
+
+    Args:
+        models: The tracked models, by association; call `forget()` when it changes.
+    """
+
+    def __init__(self, models: Mapping[str, TrackedModel]) -> None:
+        self._models = models
+        self._tracked: dict[type[Any], bool] = {}
+        self._reaching: dict[Mapper[Any], bool] = {}
+
+    def forget(self) -> None:
+        """Decide everything anew: the models or the mappers have changed."""
+        self._tracked.clear()
+        self._reaching.clear()
+
+    def is_tracked(self, kind: type[Any]) -> bool:
+        """Return whether objects of the class are subjects."""
+        known = self._tracked.get(kind)
+        if known is None:
+            models = (tracked.model for tracked in self._models.values())
+            known = self._tracked[kind] = any(issubclass(kind, one) for one in models)
+        return known
+
+    def reaches(self, mapper: Mapper[Any]) -> bool:
+        """Return whether deleting an object of the mapper may delete a subject."""
+        known = self._reaching.get(mapper)
+        if known is None:
+            known = self._reaching[mapper] = any(
+                self.is_tracked(one.class_)
+                for reached in _deleted_with(mapper)
+                for one in reached.self_and_descendants
+            )
+        return known
+
+    def are_configured(self) -> bool:
+        """Return whether relationships can be asked for without configuring any."""
+        return all(mapper.configured for mapper in self._mappers())
+
+    def needed_parents(self) -> Iterator[RelationshipProperty[Any]]:
+        """Yield the relationships whose children are deleted when taken out of them."""
+        for mapper in self._mappers():
+            for relation in mapper.relationships:
+                is_own = relation.parent is mapper
+                if is_own and relation.cascade.delete_orphan:
+                    if self.reaches(relation.mapper):
+                        yield relation
+
+    def _mappers(self) -> Iterator[Mapper[Any]]:
+        for registry in {one.mapper.registry for one in self._models.values()}:
+            yield from registry.mappers
+
+
+def _deleted_with(mapper: Mapper[Any]) -> set[Mapper[Any]]:
+    seen: set[Mapper[Any]] = set()
+    stack = [mapper]
+    while stack:
+        one = stack.pop()
+        if one not in seen:
+            seen.add(one)
+            stack.extend(
+                relation.mapper
+                for relation in one.relationships
+                if relation.cascade.delete
+            )
+    return seen

@@ -1,0 +1,174 @@
+"""At the commit: the net of the transaction, written in it; and what if that fails.
+
+This is the one place that decides what happens when our own code fails. By default the
+change is not committed either, since a change without its record is what this library
+is there to prevent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from hydro_hooks import outbox, signals
+from hydro_hooks.detection import rows
+from hydro_hooks.detection.rows import Lock
+from hydro_hooks.detection.transactions import TransactionLogs
+from hydro_hooks.errors import RecordingError
+from hydro_hooks.event import event_of, new_id
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.netting import action_between
+from hydro_hooks.tables import outbox as outbox_table
+from hydro_hooks.transition import State, Transition
+
+logger = logging.getLogger("hydro_hooks")
+
+OnFailure: TypeAlias = Literal["raise", "log"]
+
+_SAVEPOINT: Final = "hydro_hooks_recording"
+_IN_FAILED_TRANSACTION: Final = "25P02"
+_NO_SUCH_TABLE: Final = ("42P01", "1146", "no such table")
+
+
+class Recorder:
+    """Writes the events of a transaction that is about to be committed.
+
+    Args:
+        models: The tracked models, by association; the caller may change it.
+        logs: The steps of each transaction.
+    """
+
+    def __init__(
+        self, models: Mapping[str, TrackedModel], logs: TransactionLogs
+    ) -> None:
+        self._models = models
+        self._logs = logs
+        self.on_failure: OnFailure = "raise"
+
+    def commit(self, connection: Connection) -> None:
+        """Write what the connection's transaction did; called before its COMMIT.
+
+        Raises:
+            RecordingError: It could not be written, and everything is rolled back.
+        """
+        log = self._logs.take(connection)
+        transitions = list(log.netting.transitions()) if log is not None else []
+        if not transitions:
+            return
+        if self.on_failure == "log":
+            self._write_or_log(connection, transitions)
+        else:
+            self._write_or_refuse(connection, transitions)
+
+    def _write_or_refuse(
+        self, connection: Connection, transitions: list[Transition]
+    ) -> None:
+        try:
+            self._write(connection, transitions)
+        except Exception as error:
+            if _is_rolled_back_anyway(error):
+                return
+            # Left open, the transaction would go back to the pool and be committed by
+            # its next user.
+            connection.connection.rollback()
+            message = (
+                f"{len(transitions)} event(s) could not be written, so nothing was"
+                f" committed: {_explain(error)}. Call rollback() before the session or"
+                " connection is used again"
+            )
+            raise RecordingError(message) from error
+
+    def _write_or_log(
+        self, connection: Connection, transitions: list[Transition]
+    ) -> None:
+        dialect = connection.dialect
+        try:
+            dialect.do_savepoint(connection, _SAVEPOINT)
+            try:
+                self._write(connection, transitions)
+            except BaseException:
+                dialect.do_rollback_to_savepoint(connection, _SAVEPOINT)
+                raise
+            dialect.do_release_savepoint(connection, _SAVEPOINT)
+        except Exception as error:
+            if not _is_rolled_back_anyway(error):
+                lost = ", ".join(
+                    f"{one.subject.association} {one.subject.key} {one.action}"
+                    for one in transitions
+                )
+                logger.exception(
+                    "%d event(s) LOST, their change is committed without them: %s",
+                    len(transitions),
+                    lost,
+                )
+
+    def _write(self, connection: Connection, transitions: list[Transition]) -> None:
+        settled = list(self._settled(connection, transitions))
+        if not settled:
+            return
+        transaction_id = new_id()
+        events = [
+            event_of(transition, id=new_id(), transaction_id=transaction_id)
+            for transition in settled
+        ]
+        outbox.record(connection, events)
+        if signals.recorded.receivers:
+            for event in events:
+                model = self._models[event.association].model
+                signals.send(signals.recorded, model, event)
+
+    def _settled(
+        self, connection: Connection, transitions: list[Transition]
+    ) -> Iterable[Transition]:
+        """Yield the transitions, with the values that only the database knows."""
+        open_keys: dict[str, list[tuple[object, ...]]] = {}
+        for transition in transitions:
+            if transition.values is None:
+                association, key = transition.subject
+                open_keys.setdefault(association, []).append(key)
+        found = {
+            association: rows.read(
+                connection, self._models[association], keys, Lock.NONE
+            )
+            for association, keys in open_keys.items()
+        }
+        for transition in transitions:
+            if transition.values is not None:
+                yield transition
+                continue
+            row = found[transition.subject.association].get(transition.subject.key)
+            # What the database did counts: raw SQL may have changed the row since.
+            state = State.ABSENT if row is None else row.state
+            action = action_between(transition.before, state)
+            if action is not None:
+                yield transition._replace(
+                    action=action, after=state, values=row.values if row else None
+                )
+
+
+def _is_rolled_back_anyway(error: Exception) -> bool:
+    """Return whether PostgreSQL has given the transaction up: COMMIT does nothing."""
+    return _IN_FAILED_TRANSACTION in _codes(error)
+
+
+def _explain(error: Exception) -> str:
+    if not isinstance(error, DBAPIError):
+        return f"{type(error).__name__}: {error}"
+    text = str(error.orig).partition("\n")[0]
+    is_missing = outbox_table.name in text and any(
+        sign in _codes(error) or sign in text for sign in _NO_SUCH_TABLE
+    )
+    remedy = "; make the tables with hydro_hooks.create_tables(engine) or a migration"
+    return text + (remedy if is_missing else "")
+
+
+def _codes(error: Exception) -> set[str]:
+    """Return the driver's codes of an error: an SQLSTATE, or MariaDB's number."""
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    given = [getattr(orig, "sqlstate", None), getattr(orig, "pgcode", None)]
+    given.extend(orig.args[:1] if orig is not None else ())
+    return {str(code) for code in given if code is not None}

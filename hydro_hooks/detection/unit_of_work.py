@@ -1,0 +1,323 @@
+"""What a flush does to tracked rows, as steps of the connection's transaction.
+
+The order of a flush: before_* of all objects of a mapper, its statements, after_* of
+the same objects. before_* makes candidates; the first statement looks at them, when
+every hook of the program has had its say, and reads the rows that may change, all at
+once; after_* knows what became of each. Nothing is read for a row that is inserted, or whose
+last step in this transaction is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import InstanceState
+
+from hydro_hooks.detection import rows, stamps
+from hydro_hooks.detection.rows import Found, Lock
+from hydro_hooks.detection.stamps import Kind, Stamps
+from hydro_hooks.detection.transactions import (
+    Candidate,
+    TransactionLog,
+    TransactionLogs,
+)
+from hydro_hooks.models import Field, TrackedModel
+from hydro_hooks.transition import Stamp, State, Step, Subject, Values
+
+Known: TypeAlias = tuple[State, Values | None]
+"""A row's state, and its values where they are known."""
+
+GONE: Final[Known] = (State.ABSENT, None)
+
+_UNKNOWN: Final = object()
+"""A value that only the database knows."""
+
+
+class UnitOfWork:
+    """The flushes of all sessions.
+
+    Args:
+        models: The tracked models, by association; the caller may change it.
+        logs: Where the steps go.
+        made: Who made which change.
+    """
+
+    def __init__(
+        self, models: Mapping[str, TrackedModel], logs: TransactionLogs, made: Stamps
+    ) -> None:
+        self._models = models
+        self._logs = logs
+        self._stamps = made
+
+    def before_insert(
+        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+    ) -> None:
+        """Note an object that takes the row of a deleted one: that is an UPDATE."""
+        log = self._logs.of(connection)
+        log.in_flight += 1
+        key = tuple(state.dict.get(name) for name in tracked.key_attributes)
+        session = state.session
+        if None in key or session is None:
+            return
+        if state.mapper.identity_key_from_primary_key(key) in session.identity_map:
+            _add_candidate(log, tracked, state, key)
+
+    def before_update(
+        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+    ) -> None:
+        """Note an object that may be updated."""
+        log = self._logs.of(connection)
+        log.in_flight += 1
+        _add_candidate(log, tracked, state, state.identity)
+
+    def before_delete(
+        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+    ) -> None:
+        """Note an object whose row goes."""
+        log = self._logs.of(connection)
+        log.in_flight += 1
+        _add_candidate(log, tracked, state, state.identity, is_delete=True)
+
+    def before_statement(self, connection: Connection, log: TransactionLog) -> None:
+        """Read what the flush is about to change."""
+        fresh, log.fresh = log.fresh, []
+        changing = [candidate for candidate in fresh if _matters(candidate)]
+        log.read.update((candidate.state, candidate) for candidate in changing)
+        for tracked in {candidate.tracked for candidate in changing}:
+            for is_delete in (False, True):
+                group = [
+                    candidate
+                    for candidate in changing
+                    if candidate.tracked is tracked and candidate.is_delete is is_delete
+                ]
+                if group:
+                    self._read_before(connection, log, group)
+        self._stamp_removed([one for one in changing if one.is_delete])
+
+    def _read_before(
+        self, connection: Connection, log: TransactionLog, group: list[Candidate]
+    ) -> None:
+        """Read the rows of candidates of one model and one kind."""
+        tracked, is_delete = group[0].tracked, group[0].is_delete
+        unknown = []
+        for candidate in group:
+            latest = log.netting.latest(candidate.subject)
+            if latest is None:
+                unknown.append(candidate)
+            else:
+                candidate.before = (latest.after, latest.new)
+        if unknown and not log.is_writing:
+            log.is_writing = True
+            if connection.dialect.name == "sqlite":
+                rows.take_write_lock(connection, tracked)
+        if is_delete:
+            self._read_dependants(connection, log, group)
+        lock = Lock.DELETE if is_delete else Lock.UPDATE
+        keys = [candidate.key for candidate in unknown]
+        found = rows.read(connection, tracked, keys, lock)
+        for candidate in unknown:
+            candidate.before = _as_others_saw(candidate, found, log)
+
+    def _read_dependants(
+        self, connection: Connection, log: TransactionLog, group: list[Candidate]
+    ) -> None:
+        """Keep the values that expressions take from the rows that are about to go."""
+        going, keys = group[0].tracked, [candidate.key for candidate in group]
+        for tracked in self._models.values():
+            found = rows.read_dependants(connection, tracked, going, keys)
+            for key, row in found.items():
+                subject = Subject(tracked.association, key)
+                if log.netting.latest(subject) is None:
+                    log.before.setdefault(subject, row.values)
+
+    def _stamp_removed(self, removed: list[Candidate]) -> None:
+        """Give each its own stamp, else that of what its removal was cascaded from."""
+        cascaded: dict[InstanceState[Any], Stamp] | None = None
+        for candidate in removed:
+            candidate.stamp = self._stamps.get(candidate.state, Kind.PRESENCE)
+            session = candidate.state.session
+            if candidate.stamp is None and session is not None:
+                if cascaded is None:
+                    cascaded = stamps.cascaded(self._stamps.removers(session))
+                candidate.stamp = cascaded.get(candidate.state)
+
+    def after_insert(
+        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+    ) -> None:
+        """Take the step of a row that is new."""
+        log = self._logs.of(connection)
+        log.in_flight -= 1
+        key = _key_of(tracked, state)
+        stamp = self._taken(state, Kind.PRESENCE)
+        after = _inserted(tracked, state) or _now(connection, tracked, key)
+        _step(log, Subject(tracked.association, key), GONE, after, stamp)
+
+    def after_update(
+        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+    ) -> None:
+        """Take the step of a row that was updated, if it matters."""
+        log = self._logs.of(connection)
+        log.in_flight -= 1
+        candidate = log.read.pop(state, None)
+        if candidate is None or candidate.before is None:
+            log.fresh = [one for one in log.fresh if one.state is not state]
+            return
+        before = candidate.before
+        key = _key_of(tracked, state)
+        after = _updated(tracked, state, before) or _now(connection, tracked, key)
+        subject = Subject(tracked.association, key)
+        if subject != candidate.subject:
+            stamp = self._taken(state, Kind.PRESENCE)
+            _step(log, candidate.subject, before, GONE, stamp)
+            _step(log, subject, GONE, after, stamp)
+        else:
+            kind = _kind_of_update(state, before, after)
+            _step(log, subject, before, after, self._taken(state, kind))
+
+    def after_delete(
+        self, _tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+    ) -> None:
+        """Take the step of a row that is gone."""
+        log = self._logs.of(connection)
+        log.in_flight -= 1
+        candidate = log.read.pop(state, None)
+        if candidate is not None and candidate.before is not None:
+            stamp = candidate.stamp or stamps.now()
+            _step(log, candidate.subject, candidate.before, GONE, stamp)
+
+    def _taken(self, state: InstanceState[Any], kind: Kind) -> Stamp:
+        stamp = self._stamps.get(state, kind)
+        self._stamps.drop(state, kind)
+        return stamp or stamps.now()
+
+
+def _add_candidate(
+    log: TransactionLog,
+    tracked: TrackedModel,
+    state: InstanceState[Any],
+    key: tuple[Any, ...] | None,
+    *,
+    is_delete: bool = False,
+) -> None:
+    if key is not None:
+        log.fresh.append(
+            Candidate(
+                tracked=tracked,
+                state=state,
+                key=tracked.key(tuple(key)),
+                is_delete=is_delete,
+            )
+        )
+
+
+def _matters(candidate: Candidate) -> bool:
+    """Return whether the flush may change what an event tells of."""
+    state = candidate.state
+    if candidate.is_delete or state.key is None:
+        return True
+    changed = candidate.tracked.watched & state.committed_state.keys()
+    return any(state.attrs[name].history.has_changes() for name in changed)
+
+
+def _as_others_saw(
+    candidate: Candidate, found: Mapping[tuple[Any, ...], Found], log: TransactionLog
+) -> Known:
+    """Return a row as it was before the transaction touched anything it tells of."""
+    row = found.get(candidate.key)
+    if row is None:
+        return GONE
+    earlier = log.before.get(candidate.subject)
+    if earlier is None:
+        return row
+    fields = zip(candidate.tracked.values, row.values, earlier, strict=True)
+    return row.state, Values(
+        *(old if field and field.tables else here for field, here, old in fields)
+    )
+
+
+def _inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
+    """Return what an INSERT made of a row; None where only the database knows."""
+
+    def value_of(field: Field | None, default: Any) -> Any:
+        if field is None:
+            return default
+        if field.attribute is None:
+            return _UNKNOWN
+        # An attribute that was never set was inserted as NULL.
+        missing = _UNKNOWN if field.is_generated else None
+        return state.dict.get(field.attribute, missing)
+
+    is_present = value_of(tracked.present, default=True)
+    is_enabled = value_of(tracked.enabled, default=True)
+    if is_present is _UNKNOWN or is_enabled is _UNKNOWN:
+        return None
+    values = [value_of(field, default=None) for field in tracked.values]
+    known = None if _UNKNOWN in values else Values(*values)
+    return tracked.state(is_present, is_enabled), known
+
+
+def _updated(
+    tracked: TrackedModel, state: InstanceState[Any], before: Known
+) -> Known | None:
+    """Return what an UPDATE made of a row; None where only the database knows.
+
+    What the UPDATE did not set is as it was read under its lock: the object may have
+    been loaded long before.
+    """
+    if before == GONE:
+        return None
+    changed = state.committed_state.keys()
+
+    def value_of(field: Field | None, old: Any) -> Any:
+        if field is None or field.watched.isdisjoint(changed):
+            return old
+        if field.attribute is None:
+            return _UNKNOWN
+        return state.dict.get(field.attribute, _UNKNOWN)
+
+    was_present = before[0] is not State.ABSENT
+    was_enabled = before[0] is State.ENABLED
+    if not was_present and tracked.enabled is not None:
+        return None
+    is_present = value_of(tracked.present, was_present)
+    is_enabled = value_of(tracked.enabled, was_enabled)
+    if is_present is _UNKNOWN or is_enabled is _UNKNOWN:
+        return None
+    values = [
+        _UNKNOWN if field is not None and field.tables else value_of(field, old)
+        for field, old in zip(
+            tracked.values, before[1] or (_UNKNOWN,) * len(tracked.values), strict=True
+        )
+    ]
+    known = None if _UNKNOWN in values else Values(*values)
+    return tracked.state(is_present, is_enabled), known
+
+
+def _now(connection: Connection, tracked: TrackedModel, key: tuple[Any, ...]) -> Known:
+    """Ask the database for a row that was just written."""
+    found = rows.read(connection, tracked, [key], Lock.NONE).get(key)
+    if found is None:
+        return GONE
+    # What a subquery reads may still change before the commit.
+    is_final = not any(field is not None and field.tables for field in tracked.values)
+    return found.state, found.values if is_final else None
+
+
+def _key_of(tracked: TrackedModel, state: InstanceState[Any]) -> tuple[Any, ...]:
+    return tracked.key(tuple(state.dict[name] for name in tracked.key_attributes))
+
+
+def _kind_of_update(state: InstanceState[Any], before: Known, after: Known) -> Kind:
+    is_new = state.key is None
+    is_presence = (before[0] is State.ABSENT) is not (after[0] is State.ABSENT)
+    return Kind.PRESENCE if is_new or is_presence else Kind.FLAG
+
+
+def _step(
+    log: TransactionLog, subject: Subject, before: Known, after: Known, stamp: Stamp
+) -> None:
+    if before[0] is State.ABSENT and after[0] is State.ABSENT:
+        return
+    log.netting.add(Step(subject, before[0], after[0], before[1], after[1], stamp))

@@ -1,0 +1,328 @@
+"""register() and unregister(): which event calls what, on one screen.
+
+SQLAlchemy's events are attached to the tracked classes where that is possible, so that
+others pay nothing, and to `Session` and `Engine` as classes, so that nothing has to be
+named by the app. There is one set of them in a process, whatever is registered.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm.attributes import instance_state
+
+from hydro_hooks.detection import session_delete
+from hydro_hooks.detection.cascades import Cascades
+from hydro_hooks.detection.recorder import OnFailure, Recorder
+from hydro_hooks.detection.stamps import Kind, Stamps
+from hydro_hooks.detection.statements import Statements
+from hydro_hooks.detection.transactions import TransactionLogs
+from hydro_hooks.detection.unit_of_work import UnitOfWork
+from hydro_hooks.errors import ConfigurationError, DatabaseError
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.settings import Settings
+from hydro_hooks.tables import missing_tables
+
+logger = logging.getLogger(__name__)
+
+
+class Hooks:
+    """What `register()` gives: the models that are tracked, until `unregister()`.
+
+    A context manager, for tests: leaving the block unregisters.
+    """
+
+    def __init__(self, models: tuple[TrackedModel, ...]) -> None:
+        self.models = models
+
+    def __repr__(self) -> str:
+        names = ", ".join(tracked.model.__name__ for tracked in self.models)
+        return f"<Hooks on {names}>"
+
+    def __enter__(self) -> Hooks:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.unregister()
+
+    def unregister(self) -> None:
+        """Take every listener off again; a second call does nothing."""
+        _listening.stop(self)
+
+    def check(self, engine: Engine) -> None:
+        """Raise `DatabaseError` unless the engine's database has our tables."""
+        missing = missing_tables(engine)
+        if missing:
+            message = (
+                f"the database at {engine.url!r} has no {', '.join(missing)}; make"
+                " them with hydro_hooks.create_tables(engine) or a migration"
+            )
+            raise DatabaseError(message)
+
+
+def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
+    """Track models, from now on, in every session, engine and connection.
+
+    Args:
+        models: Made by `installation()`, `subscription()` or `track()`.
+        on_failure: What to do when events cannot be written: `raise` refuses the
+            commit (RecordingError); `log` commits the change without them, says so
+            loudly, and costs a savepoint a transaction.
+
+    Returns:
+        The handle; the same one when the same is registered again.
+
+    Raises:
+        ConfigurationError: Nothing to track, one model or association twice, or
+            tracked already with another meaning.
+    """
+    if on_failure not in {"raise", "log"}:
+        message = f"register(): on_failure is {on_failure!r}; give 'raise' or 'log'"
+        raise ConfigurationError(message)
+    if not models or not all(isinstance(one, TrackedModel) for one in models):
+        message = (
+            "register() takes what installation(Model, ...), subscription(Model, ...)"
+            " or track(Model, ...) make, at least one"
+        )
+        raise ConfigurationError(message)
+    if Settings.from_env().is_disabled:
+        logger.warning("TRACKING_DISABLED is set: nothing is recorded, nothing sent")
+        return Hooks(models)
+    return _listening.start(models, on_failure)
+
+
+class _Listening:
+    """The listeners of this process, and the parts they call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._handles: list[Hooks] = []
+        self._attached: dict[object, list[tuple[Any, str, Any]]] = {}
+        self._models: dict[str, TrackedModel] = {}
+        self._cascades = Cascades(self._models)
+        self._logs = TransactionLogs()
+        self._stamps = Stamps()
+        self._unit_of_work = UnitOfWork(self._models, self._logs, self._stamps)
+        self._statements = Statements(self._models, self._logs, self._unit_of_work)
+        self._recorder = Recorder(self._models, self._logs)
+
+    def start(self, models: tuple[TrackedModel, ...], on_failure: OnFailure) -> Hooks:
+        with self._lock:
+            known = self._known(models)
+            if self._handles and self._recorder.on_failure != on_failure:
+                message = (
+                    f"register(): on_failure is {on_failure!r}, but"
+                    f" {self._recorder.on_failure!r} for what is registered already;"
+                    " one process has one"
+                )
+                raise ConfigurationError(message)
+            if known is not None:
+                return known
+            self._recorder.on_failure = on_failure
+            handle = Hooks(models)
+            if not self._handles:
+                self._attach_to_process()
+            self._handles.append(handle)
+            for tracked in models:
+                self._attach_to_model(tracked)
+            self._renew()
+            return handle
+
+    def stop(self, handle: Hooks) -> None:
+        with self._lock:
+            if handle not in self._handles:
+                return
+            self._handles.remove(handle)
+            for tracked in handle.models:
+                self._detach(tracked.model)
+                del self._models[tracked.association]
+            self._detach("relationships")
+            if not self._handles:
+                self._detach("process")
+            self._renew()
+
+    def _known(self, models: tuple[TrackedModel, ...]) -> Hooks | None:
+        """Return the handle on these very models; raise where they would clash."""
+        for handle in self._handles:
+            if len(handle.models) == len(models) and all(
+                mine.is_same_as(theirs)
+                for mine, theirs in zip(models, handle.models, strict=True)
+            ):
+                return handle
+        taken = list(self._models.values())
+        for tracked in models:
+            for other in taken:
+                _refuse_clash(tracked, other)
+            taken.append(tracked)
+        return None
+
+    def _renew(self) -> None:
+        """Decide anew what depends on the models."""
+        self._cascades.forget()
+        self._statements.forget()
+        if self._cascades.are_configured():
+            self._attach_to_relationships()
+
+    # What calls what -------------------------------------------------------------
+
+    def _attach_to_process(self) -> None:
+        listen = functools.partial(self._listen, "process")
+        listen(Engine, "before_cursor_execute", self._before_cursor_execute)
+        listen(Engine, "after_cursor_execute", self._after_cursor_execute)
+        listen(Engine, "commit", self._recorder.commit)
+        listen(Engine, "prepare_twophase", self._prepare)
+        listen(Session, "transient_to_pending", self._pending)
+        listen(Session, "after_flush", self._flushed)
+        listen(Mapper, "after_configured", self._attach_to_relationships)
+        session_delete.attach(
+            lambda state: self._cascades.reaches(state.mapper),
+            self._stamps.put_removed,
+        )
+
+    def _attach_to_model(self, tracked: TrackedModel) -> None:
+        self._models[tracked.association] = tracked
+        work, model = self._unit_of_work, tracked.model
+        listen = functools.partial(self._listen, model, raw=True, propagate=True)
+        for name in ("before_insert", "after_insert", "before_update", "after_update"):
+            listen(model, name, _on_mapper(getattr(work, name), tracked))
+        listen(model, "before_delete", _on_mapper(work.before_delete, tracked))
+        listen(model, "after_delete", _on_mapper(work.after_delete, tracked))
+        for name in tracked.flag_attributes:
+            listen(getattr(model, name), "set", self._on_set(Kind.FLAG))
+        for name in tracked.presence_attributes:
+            listen(getattr(model, name), "set", self._on_set(Kind.PRESENCE))
+
+    def _attach_to_relationships(self) -> None:
+        """Hear of children taken from a parent that they cannot be without."""
+        self._detach("relationships")
+        self._cascades.forget()
+        for relation in self._cascades.needed_parents():
+            is_many, attribute = relation.uselist, relation.class_attribute
+            self._listen(
+                "relationships",
+                attribute,
+                "remove" if is_many else "set",
+                self._on_remove if is_many else self._on_replace,
+                raw=True,
+                propagate=True,
+            )
+
+    # ------------------------------------------------------------------------------
+
+    def _listen(
+        self, owner: object, target: Any, name: str, function: Any, **options: Any
+    ) -> None:
+        event.listen(target, name, function, **options)
+        self._attached.setdefault(owner, []).append((target, name, function))
+
+    def _detach(self, owner: object) -> None:
+        for target, name, function in self._attached.pop(owner, ()):
+            event.remove(target, name, function)
+        if owner == "process":
+            session_delete.detach()
+
+    def _before_cursor_execute(
+        self,
+        connection: Connection,
+        _cursor: object,
+        statement: str,
+        _parameters: object,
+        context: Any,
+        _executemany: object,
+    ) -> None:
+        self._statements.before(connection, statement, context)
+
+    def _after_cursor_execute(
+        self,
+        connection: Connection,
+        _cursor: object,
+        statement: str,
+        _parameters: object,
+        context: Any,
+        _executemany: object,
+    ) -> None:
+        self._statements.after(connection, statement, context)
+
+    def _prepare(self, connection: Connection, _xid: object) -> None:
+        self._recorder.commit(connection)
+
+    def _pending(self, _session: Session, instance: object) -> None:
+        if self._cascades.is_tracked(type(instance)):
+            self._stamps.put(instance_state(instance), Kind.PRESENCE)
+
+    def _flushed(self, session: Session, _context: object) -> None:
+        self._stamps.flushed(session)
+
+    def _on_set(self, kind: Kind) -> Callable[..., None]:
+        def on_set(
+            state: InstanceState[Any], value: object, old: object, _initiator: object
+        ) -> None:
+            # A new object's stamp is that of its add(). The flush itself sets the key
+            # of a joined subclass, to what it is already.
+            if state.key is not None and value is not old:
+                self._stamps.put(state, kind)
+
+        return on_set
+
+    def _on_remove(
+        self, _parent: InstanceState[Any], child: object, _initiator: object
+    ) -> None:
+        self._stamps.put_removed(instance_state(child))
+
+    def _on_replace(
+        self,
+        _parent: InstanceState[Any],
+        child: object,
+        old: object,
+        _initiator: object,
+    ) -> None:
+        if old is not child and hasattr(old, "_sa_instance_state"):
+            self._stamps.put_removed(instance_state(old))
+
+
+def _on_mapper(
+    function: Callable[[TrackedModel, Connection, InstanceState[Any]], None],
+    tracked: TrackedModel,
+) -> Callable[..., None]:
+    def listener(
+        _mapper: object, connection: Connection, state: InstanceState[Any]
+    ) -> None:
+        function(tracked, connection, state)
+
+    return listener
+
+
+def _refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:
+    names = f"{tracked.model.__name__} and {other.model.__name__}"
+    if tracked.model is other.model:
+        message = (
+            f"{tracked.model.__name__} is tracked already with another meaning;"
+            " unregister() it first, or give register() all at once"
+        )
+    elif issubclass(tracked.model, other.model) or issubclass(
+        other.model, tracked.model
+    ):
+        message = f"{names} inherit from each other; track the base class alone"
+    elif tracked.association == other.association:
+        message = (
+            f"{names} are both called {tracked.association!r}; give one a name of its"
+            " own with track(Model, association=...)"
+        )
+    else:
+        return
+    raise ConfigurationError(message)
+
+
+_listening: Final = _Listening()

@@ -1,0 +1,388 @@
+"""What a user's models mean: which attribute tells what an event tells.
+
+Attributes are looked up without configuring mappers: when `register()` runs, another
+model that this one is related to may not be imported yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Column, ColumnElement, String, Table
+from sqlalchemy.exc import NoInspectionAvailable
+from sqlalchemy.inspection import inspect
+from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.expression import SelectBase
+
+from hydro_hooks.errors import MappingError
+from hydro_hooks.transition import State, Values
+
+Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any]"
+"""An attribute's name, the attribute, or an SQL expression over the row."""
+
+MAX_ASSOCIATION: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Field:
+    """One thing that is read of a row.
+
+    Args:
+        expression: What to select.
+        attribute: Name of the mapped attribute that holds it, when it is a column.
+        is_generated: Whether the database may give that column a value by itself.
+        watched: Names of the row's own attributes that it depends on.
+        tables: Other tables that it reads, by scalar subquery.
+    """
+
+    expression: ColumnElement[Any]
+    attribute: str | None
+    is_generated: bool
+    watched: frozenset[str]
+    tables: frozenset[Table]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TrackedModel:
+    """A model whose rows are subjects; made by `installation()` and its like.
+
+    Args:
+        model: The class; its subclasses are tracked with it.
+        mapper: Of the class.
+        association: What it stands for, such as `subscription`.
+        values: For each of `Values`, the field; None where the model has none.
+        enabled: The flag; None: every row is enabled.
+        present: The flag of soft deletes; None: a row is there while it is stored.
+        key_types: Python type of each column of the primary key, where known.
+        key_attributes: Names of the attributes that are the primary key, in its order.
+        flag_attributes: Names of those that `enabled` depends on.
+        presence_attributes: Names of those that make another subject of the row, or
+            hide it.
+        watched: Names of all the row's own attributes of which a change matters.
+    """
+
+    model: type[Any]
+    mapper: Mapper[Any]
+    association: str
+    values: tuple[Field | None, ...]
+    enabled: Field | None
+    present: Field | None
+    key_types: tuple[type[Any] | None, ...]
+    key_attributes: tuple[str, ...]
+    flag_attributes: frozenset[str]
+    presence_attributes: frozenset[str]
+    watched: frozenset[str]
+
+    def is_same_as(self, other: TrackedModel) -> bool:
+        """Return whether the other says the same of the same class."""
+        mine, theirs = self.fields(), other.fields()
+        return (
+            (self.model, self.association) == (other.model, other.association)
+            and mine.keys() == theirs.keys()
+            and all(
+                field.expression.compare(theirs[name].expression)
+                for name, field in mine.items()
+            )
+        )
+
+    def fields(self) -> dict[str, Field]:
+        """Return the fields that it has, by the name of the argument."""
+        named = zip(Values._fields, self.values, strict=True)
+        fields = {**dict(named), "enabled": self.enabled, "present": self.present}
+        return {name: field for name, field in fields.items() if field is not None}
+
+    def key(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a primary key with each value as the database gives it back.
+
+        A program may set an integer key from text; it is the same row.
+        """
+        return tuple(
+            value if kind is None or type(value) is kind else _converted(value, kind)
+            for value, kind in zip(values, self.key_types, strict=True)
+        )
+
+    def state(self, is_present: object, is_enabled: object) -> State:
+        """Return the state that the two flags make; NULL in one of them is false."""
+        if not is_present:
+            return State.ABSENT
+        return State.ENABLED if is_enabled else State.DISABLED
+
+
+def installation(
+    model: type[Any],
+    *,
+    jira_hostname: Meaning | None = None,
+    github_installation_id: Meaning | None = None,
+    jira_integration_id: Meaning | None = None,
+    enabled: Meaning | None = None,
+    present: Meaning | None = None,
+) -> TrackedModel:
+    """Say that `model` holds the app's Jira installations.
+
+    Args:
+        model: A mapped class.
+        jira_hostname: Which attribute is the customer's Jira host.
+        github_installation_id: Which is the GitHub installation's id, if any.
+        jira_integration_id: The app's own id of the installation; default: the primary
+            key.
+        enabled: The flag; an expression over the row's own columns will do
+            (`Model.disabled_at.is_(None)`). Default: every row is enabled.
+        present: False for a row that counts as deleted. Default: every row is there.
+
+    Each is an attribute's name, the attribute itself, or an SQL expression over the
+    row, such as a scalar subquery that follows a client key.
+
+    Raises:
+        MappingError: The model does not have it; names the model, the argument and
+            the remedy.
+    """
+    if jira_integration_id is None:
+        keys = _mapper_of(model).primary_key
+        jira_integration_id = keys[0] if len(keys) == 1 else None
+    return track(
+        model,
+        association="installation",
+        jira_hostname=jira_hostname,
+        github_installation_id=github_installation_id,
+        jira_integration_id=jira_integration_id,
+        enabled=enabled,
+        present=present,
+    )
+
+
+def subscription(
+    model: type[Any],
+    *,
+    github_installation_id: Meaning | None = None,
+    jira_hostname: Meaning | None = None,
+    jira_integration_id: Meaning | None = None,
+    enabled: Meaning | None = None,
+    present: Meaning | None = None,
+) -> TrackedModel:
+    """Say that `model` holds subscriptions: GitHub installations that a Jira host uses.
+
+    Args:
+        model: A mapped class.
+        github_installation_id: Which attribute is the GitHub installation's id.
+        jira_hostname: Which is the customer's Jira host.
+        jira_integration_id: The app's own id of the Jira installation, if any.
+        enabled: As for `installation()`.
+        present: As for `installation()`.
+
+    Raises:
+        MappingError: As for `installation()`.
+    """
+    return track(
+        model,
+        association="subscription",
+        jira_hostname=jira_hostname,
+        github_installation_id=github_installation_id,
+        jira_integration_id=jira_integration_id,
+        enabled=enabled,
+        present=present,
+    )
+
+
+def track(
+    model: type[Any],
+    *,
+    association: str,
+    jira_hostname: Meaning | None = None,
+    github_installation_id: Meaning | None = None,
+    jira_integration_id: Meaning | None = None,
+    enabled: Meaning | None = None,
+    present: Meaning | None = None,
+) -> TrackedModel:
+    """Say that rows of `model` are subjects of their own kind.
+
+    Args:
+        model: A mapped class.
+        association: What a row stands for, 1 to 100 characters, as events name it.
+        jira_hostname: As for `installation()`, as are the rest.
+        github_installation_id: As for `installation()`.
+        jira_integration_id: As for `installation()`, but none by default.
+        enabled: As for `installation()`.
+        present: As for `installation()`.
+
+    Raises:
+        MappingError: As for `installation()`.
+    """
+    mapper = _mapper_of(model)
+    name = model.__name__
+    if not isinstance(association, str) or not 0 < len(association) <= MAX_ASSOCIATION:
+        problem = (
+            f"is {association!r}; give a name of 1 to {MAX_ASSOCIATION} characters"
+        )
+        raise MappingError(name, "association", problem)
+    given = (github_installation_id, jira_hostname, jira_integration_id)
+    values = tuple(
+        None if meaning is None else _field(mapper, argument, meaning)
+        for argument, meaning in zip(Values._fields, given, strict=True)
+    )
+    flag = None if enabled is None else _flag(mapper, "enabled", enabled)
+    there = None if present is None else _flag(mapper, "present", present)
+    keys = tuple(
+        mapper.get_property_by_column(column).key for column in mapper.primary_key
+    )
+    presence = frozenset(keys) | (there.watched if there else frozenset())
+    return TrackedModel(
+        model=model,
+        mapper=mapper,
+        association=association,
+        values=values,
+        enabled=flag,
+        present=there,
+        key_types=tuple(_python_type(column) for column in mapper.primary_key),
+        key_attributes=keys,
+        flag_attributes=flag.watched if flag else frozenset(),
+        presence_attributes=presence,
+        watched=presence.union(
+            *(field.watched for field in (flag, *values) if field is not None)
+        ),
+    )
+
+
+def _mapper_of(model: type[Any]) -> Mapper[Any]:
+    try:
+        mapper = inspect(model)
+    except NoInspectionAvailable:
+        mapper = None
+    if not isinstance(mapper, Mapper) or not isinstance(model, type):
+        name = getattr(model, "__name__", repr(model))
+        problem = "is not a mapped class; give the SQLAlchemy model itself"
+        raise MappingError(name, "model", problem)
+    return mapper
+
+
+def _flag(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
+    field = _field(mapper, argument, meaning)
+    kind = field.expression.type
+    if isinstance(kind, String):
+        problem = (
+            f"is text ({kind!r}), of which every value but the empty one would count as"
+            f" true; give an expression, such as {mapper.class_.__name__}.status =="
+            " 'active'"
+        )
+        raise MappingError(mapper.class_.__name__, argument, problem)
+    if field.tables:
+        problem = "reads another table; give an expression over the row's own columns"
+        raise MappingError(mapper.class_.__name__, argument, problem)
+    return field
+
+
+def _field(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
+    name = mapper.class_.__name__
+    if isinstance(meaning, str):
+        meaning = _attribute(mapper, argument, meaning)
+    expression = _expression(meaning)
+    if expression is None:
+        problem = (
+            f"is {meaning!r}; give an attribute's name, a column attribute or an SQL"
+            " expression over the row"
+        )
+        raise MappingError(name, argument, problem)
+    own, foreign = _reads(mapper, expression)
+    outside = [column for column in own if column.table not in mapper.tables]
+    if outside:
+        problem = (
+            f"reads {outside[0]}, which is not a column of {name}; follow it with a"
+            " scalar subquery: select(...).where(...).scalar_subquery()"
+        )
+        raise MappingError(name, argument, problem)
+    watched = frozenset(mapper.get_property_by_column(column).key for column in own)
+    is_column = isinstance(expression, Column) and len(watched) == 1
+    return Field(
+        expression=expression,
+        attribute=next(iter(watched)) if is_column else None,
+        is_generated=is_column and _is_generated(expression),
+        watched=watched,
+        tables=frozenset(foreign),
+    )
+
+
+def _attribute(mapper: Mapper[Any], argument: str, name: str) -> Any:
+    model = mapper.class_
+    attribute = getattr(model, name, None)
+    if attribute is None:
+        known = ", ".join(sorted(column.key for column in _column_attributes(mapper)))
+        problem = f"is {name!r}, which {model.__name__} does not have; it has {known}"
+        raise MappingError(model.__name__, argument, problem)
+    is_property = isinstance(attribute, property)
+    if is_property or not hasattr(attribute, "__clause_element__"):
+        problem = (
+            f"is {name!r}, which the database does not know; name a column attribute or"
+            " a hybrid property"
+        )
+        raise MappingError(model.__name__, argument, problem)
+    if isinstance(attribute, QueryableAttribute) and _is_relationship(attribute):
+        problem = (
+            f"is {name!r}, a relationship; name a column, or give a scalar subquery"
+            " that follows it"
+        )
+        raise MappingError(model.__name__, argument, problem)
+    return attribute
+
+
+def _column_attributes(mapper: Mapper[Any]) -> Iterator[Any]:
+    for column in mapper.columns:
+        yield mapper.get_property_by_column(column)
+
+
+def _is_relationship(attribute: QueryableAttribute[Any]) -> bool:
+    prop = getattr(attribute, "property", None)
+    return prop is not None and not isinstance(prop, ColumnProperty)
+
+
+def _expression(meaning: Any) -> ColumnElement[Any] | None:
+    if hasattr(meaning, "__clause_element__"):
+        meaning = meaning.__clause_element__()
+    if isinstance(meaning, SelectBase):
+        meaning = meaning.scalar_subquery()
+    return meaning if isinstance(meaning, ColumnElement) else None
+
+
+def _reads(
+    mapper: Mapper[Any], expression: ClauseElement
+) -> tuple[set[Column[Any]], set[Table]]:
+    """Return the columns that an expression takes from the row, and other tables.
+
+    Inside a subquery only the row's own columns belong to the row: the subquery is
+    correlated to it.
+    """
+    mine = {column for table in mapper.tables for column in table.columns}
+    own: set[Column[Any]] = set()
+    foreign: set[Table] = set()
+    stack: list[tuple[Any, bool]] = [(expression, False)]
+    while stack:
+        element, is_inside = stack.pop()
+        if isinstance(element, Column):
+            if element in mine or not is_inside:
+                own.add(element)
+        elif isinstance(element, Table):
+            if element not in mapper.tables:
+                foreign.add(element)
+        else:
+            inside = is_inside or isinstance(element, SelectBase)
+            stack.extend((child, inside) for child in element.get_children())
+    return own, foreign
+
+
+def _is_generated(column: Any) -> bool:
+    return column.server_default is not None or column.server_onupdate is not None
+
+
+def _python_type(column: Column[Any]) -> type[Any] | None:
+    try:
+        return column.type.python_type
+    except NotImplementedError:
+        return None
+
+
+def _converted(value: Any, kind: type[Any]) -> Any:
+    try:
+        return kind(value)
+    except (TypeError, ValueError):
+        return value
