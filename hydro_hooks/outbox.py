@@ -20,6 +20,9 @@ from hydro_hooks.tables import SHARDS, outbox
 PAYLOAD_SCHEMA = "jira.v1.Action"
 """The schema of `hydro_outbox.payload`, whatever is sent in the end."""
 
+OURS = "hydro_hooks"
+"""Execution option of our own statements in the app's transactions."""
+
 
 class _Insert:
     """The INSERT of a dialect, compiled once, and what makes its parameters."""
@@ -65,7 +68,11 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
     if statement is None:
         statement = _inserts[connection.dialect] = _Insert(connection.dialect)
     rows: Any = [statement.parameters(event) for event in events]
-    connection.exec_driver_sql(statement.sql, rows[0] if len(rows) == 1 else rows)
+    connection.exec_driver_sql(
+        statement.sql,
+        rows[0] if len(rows) == 1 else rows,
+        execution_options={OURS: True},
+    )
 
 
 def row_of(event: Event) -> dict[str, Any]:

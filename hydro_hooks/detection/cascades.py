@@ -57,10 +57,12 @@ class Cascades:
         """Yield the relationships whose children are deleted when taken out of them."""
         for mapper in self._mappers():
             for relation in mapper.relationships:
-                is_own = relation.parent is mapper
-                if is_own and relation.cascade.delete_orphan:
-                    if self.reaches(relation.mapper):
-                        yield relation
+                if (
+                    relation.parent is mapper
+                    and relation.cascade.delete_orphan
+                    and self.reaches(relation.mapper)
+                ):
+                    yield relation
 
     def _mappers(self) -> Iterator[Mapper[Any]]:
         for registry in {one.mapper.registry for one in self._models.values()}:

@@ -30,13 +30,11 @@ from sqlalchemy.sql.expression import ScalarSelect
 from sqlalchemy.sql.visitors import iterate
 
 from hydro_hooks.models import Field, TrackedModel
+from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import State, Values
 
 CHUNK: Final = 500
 """Keys in one SELECT; every database takes that many parameters."""
-
-OURS: Final = "hydro_hooks"
-"""Execution option of our own statements, which detection passes over."""
 
 _OPTIONS: Final = {OURS: True}
 

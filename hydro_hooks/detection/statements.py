@@ -17,10 +17,11 @@ from sqlalchemy import Connection, TextClause
 from sqlalchemy.engine import ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled
 
-from hydro_hooks.detection import origin, rows
+from hydro_hooks.detection import origin
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.models import TrackedModel
+from hydro_hooks.outbox import OURS
 
 logger = logging.getLogger("hydro_hooks")
 
@@ -76,11 +77,11 @@ class Statements:
             context: SQLAlchemy's execution context of it.
         """
         compiled = context.compiled
+        if OURS in context.execution_options:
+            return
         if compiled is None or isinstance(compiled.statement, TextClause):
             self._warn_of_text(statement)
         elif context.isupdate or context.isdelete or context.isinsert:
-            if rows.OURS in context.execution_options:
-                return
             log = self._logs.find(connection)
             if log is not None and log.in_flight and _is_flushed(context):
                 if log.fresh:

@@ -3,19 +3,20 @@
 The order of a flush: before_* of all objects of a mapper, its statements, after_* of
 the same objects. before_* makes candidates; the first statement looks at them, when
 every hook of the program has had its say, and reads the rows that may change, all at
-once; after_* knows what became of each. Nothing is read for a row that is inserted, or whose
-last step in this transaction is known.
+once; after_* knows what became of each. Nothing is read for a row that is inserted, or
+whose last step in this transaction is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
-from hydro_hooks.detection import rows, stamps
+from hydro_hooks.detection import outcome, rows, stamps
+from hydro_hooks.detection.outcome import GONE, Known
 from hydro_hooks.detection.rows import Found, Lock
 from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.transactions import (
@@ -23,16 +24,8 @@ from hydro_hooks.detection.transactions import (
     TransactionLog,
     TransactionLogs,
 )
-from hydro_hooks.models import Field, TrackedModel
+from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, State, Step, Subject, Values
-
-Known: TypeAlias = tuple[State, Values | None]
-"""A row's state, and its values where they are known."""
-
-GONE: Final[Known] = (State.ABSENT, None)
-
-_UNKNOWN: Final = object()
-"""A value that only the database knows."""
 
 
 class UnitOfWork:
@@ -151,7 +144,9 @@ class UnitOfWork:
         log.in_flight -= 1
         key = _key_of(tracked, state)
         stamp = self._taken(state, Kind.PRESENCE)
-        after = _inserted(tracked, state) or _now(connection, tracked, key)
+        after = outcome.inserted(tracked, state) or outcome.read(
+            connection, tracked, key
+        )
         _step(log, Subject(tracked.association, key), GONE, after, stamp)
 
     def after_update(
@@ -166,7 +161,9 @@ class UnitOfWork:
             return
         before = candidate.before
         key = _key_of(tracked, state)
-        after = _updated(tracked, state, before) or _now(connection, tracked, key)
+        after = outcome.updated(tracked, state, before) or outcome.read(
+            connection, tracked, key
+        )
         subject = Subject(tracked.association, key)
         if subject != candidate.subject:
             stamp = self._taken(state, Kind.PRESENCE)
@@ -237,78 +234,6 @@ def _as_others_saw(
     )
 
 
-def _inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
-    """Return what an INSERT made of a row; None where only the database knows."""
-
-    def value_of(field: Field | None, default: Any) -> Any:
-        if field is None:
-            return default
-        if field.attribute is None:
-            return _UNKNOWN
-        # An attribute that was never set was inserted as NULL.
-        missing = _UNKNOWN if field.is_generated else None
-        return state.dict.get(field.attribute, missing)
-
-    is_present = value_of(tracked.present, default=True)
-    is_enabled = value_of(tracked.enabled, default=True)
-    if is_present is _UNKNOWN or is_enabled is _UNKNOWN:
-        return None
-    values = [value_of(field, default=None) for field in tracked.values]
-    known = None if _UNKNOWN in values else Values(*values)
-    return tracked.state(is_present, is_enabled), known
-
-
-def _updated(
-    tracked: TrackedModel, state: InstanceState[Any], before: Known
-) -> Known | None:
-    """Return what an UPDATE made of a row; None where only the database knows.
-
-    What the UPDATE did not set is as it was read under its lock: the object may have
-    been loaded long before.
-    """
-    if before == GONE:
-        return None
-    changed = state.committed_state.keys()
-
-    def value_of(field: Field | None, old: Any) -> Any:
-        if field is None or field.watched.isdisjoint(changed):
-            return old
-        if field.attribute is None:
-            return _UNKNOWN
-        return state.dict.get(field.attribute, _UNKNOWN)
-
-    was_present = before[0] is not State.ABSENT
-    was_enabled = before[0] is State.ENABLED
-    if not was_present and tracked.enabled is not None:
-        return None
-    is_present = value_of(tracked.present, was_present)
-    is_enabled = value_of(tracked.enabled, was_enabled)
-    if is_present is _UNKNOWN or is_enabled is _UNKNOWN:
-        return None
-    values = [
-        _UNKNOWN if field is not None and field.tables else value_of(field, old)
-        for field, old in zip(
-            tracked.values, before[1] or (_UNKNOWN,) * len(tracked.values), strict=True
-        )
-    ]
-    known = None if _UNKNOWN in values else Values(*values)
-    return tracked.state(is_present, is_enabled), known
-
-
-def _now(connection: Connection, tracked: TrackedModel, key: tuple[Any, ...]) -> Known:
-    """Ask the database for a row that was just written."""
-    found = rows.read(connection, tracked, [key], Lock.NONE).get(key)
-    if found is None:
-        return GONE
-    # What a subquery reads may still change before the commit.
-    is_final = not any(field is not None and field.tables for field in tracked.values)
-    return found.state, found.values if is_final else None
-
-
-def _key_of(tracked: TrackedModel, state: InstanceState[Any]) -> tuple[Any, ...]:
-    return tracked.key(tuple(state.dict[name] for name in tracked.key_attributes))
-
-
 def _kind_of_update(state: InstanceState[Any], before: Known, after: Known) -> Kind:
     is_new = state.key is None
     is_presence = (before[0] is State.ABSENT) is not (after[0] is State.ABSENT)
@@ -321,3 +246,7 @@ def _step(
     if before[0] is State.ABSENT and after[0] is State.ABSENT:
         return
     log.netting.add(Step(subject, before[0], after[0], before[1], after[1], stamp))
+
+
+def _key_of(tracked: TrackedModel, state: InstanceState[Any]) -> tuple[Any, ...]:
+    return tracked.key(tuple(state.dict[name] for name in tracked.key_attributes))

@@ -1,0 +1,93 @@
+"""What a flush made of a row, from the object where it can be trusted, else by asking.
+
+After an INSERT the object knows what it set; after an UPDATE it knows the columns that
+were in it, and the rest is what was read under the UPDATE's lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection
+from sqlalchemy.orm import InstanceState
+
+from hydro_hooks.detection import rows
+from hydro_hooks.detection.rows import Lock
+from hydro_hooks.models import Field, TrackedModel
+from hydro_hooks.transition import State, Values
+
+Known: TypeAlias = tuple[State, Values | None]
+"""A row's state, and its values where they are known."""
+
+GONE: Final[Known] = (State.ABSENT, None)
+
+_UNKNOWN: Final = object()
+"""A value that only the database knows."""
+
+
+def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
+    """Return what an INSERT made of a row; None where only the database knows."""
+
+    def value_of(field: Field | None, default: Any) -> Any:
+        if field is None:
+            return default
+        if field.attribute is None:
+            return _UNKNOWN
+        # An attribute that was never set was inserted as NULL.
+        missing = _UNKNOWN if field.is_generated else None
+        return state.dict.get(field.attribute, missing)
+
+    is_present = value_of(tracked.present, default=True)
+    is_enabled = value_of(tracked.enabled, default=True)
+    if is_present is _UNKNOWN or is_enabled is _UNKNOWN:
+        return None
+    values = [value_of(field, default=None) for field in tracked.values]
+    known = None if _UNKNOWN in values else Values(*values)
+    return tracked.state(is_present, is_enabled), known
+
+
+def updated(
+    tracked: TrackedModel, state: InstanceState[Any], before: Known
+) -> Known | None:
+    """Return what an UPDATE made of a row; None where only the database knows.
+
+    What the UPDATE did not set is as it was read under its lock: the object may have
+    been loaded long before.
+    """
+    if before == GONE:
+        return None
+    changed = state.committed_state.keys()
+
+    def value_of(field: Field | None, old: Any) -> Any:
+        if field is None or field.watched.isdisjoint(changed):
+            return old
+        if field.attribute is None:
+            return _UNKNOWN
+        return state.dict.get(field.attribute, _UNKNOWN)
+
+    was_present = before[0] is not State.ABSENT
+    was_enabled = before[0] is State.ENABLED
+    if not was_present and tracked.enabled is not None:
+        return None
+    is_present = value_of(tracked.present, was_present)
+    is_enabled = value_of(tracked.enabled, was_enabled)
+    if is_present is _UNKNOWN or is_enabled is _UNKNOWN:
+        return None
+    values = [
+        _UNKNOWN if field is not None and field.tables else value_of(field, old)
+        for field, old in zip(
+            tracked.values, before[1] or (_UNKNOWN,) * len(tracked.values), strict=True
+        )
+    ]
+    known = None if _UNKNOWN in values else Values(*values)
+    return tracked.state(is_present, is_enabled), known
+
+
+def read(connection: Connection, tracked: TrackedModel, key: tuple[Any, ...]) -> Known:
+    """Ask the database for a row that was just written."""
+    found = rows.read(connection, tracked, [key], Lock.NONE).get(key)
+    if found is None:
+        return GONE
+    # What a subquery reads may still change before the commit.
+    is_final = not any(field is not None and field.tables for field in tracked.values)
+    return found.state, found.values if is_final else None
