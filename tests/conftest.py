@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tracked_models
 from databases import KINDS, Database, empty_database
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from hydro_hooks import tables
+from hydro_hooks import register, tables
 from hydro_hooks.cause import UNATTRIBUTED, current_cause
 
 
@@ -27,6 +29,21 @@ def engine(database: Database) -> Iterator[Engine]:
     engine.dispose()
 
 
+@pytest.fixture
+def tracked(engine: Engine) -> Iterator[Engine]:
+    """Yield an engine with tables for the tracked models, which are registered."""
+    tracked_models.Base.metadata.create_all(engine)
+    with register(*tracked_models.mappings()):
+        yield engine
+
+
+@pytest.fixture
+def session(tracked: Engine) -> Iterator[Session]:
+    """Yield a session on the tracked models."""
+    with Session(tracked) as session:
+        yield session
+
+
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (
@@ -39,5 +56,7 @@ def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ):
         monkeypatch.delenv(name, raising=False)
     assert current_cause() == UNATTRIBUTED
+    delete = Session.delete
     yield
     assert current_cause() == UNATTRIBUTED
+    assert Session.delete is delete

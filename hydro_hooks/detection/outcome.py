@@ -13,6 +13,7 @@ from sqlalchemy.orm import InstanceState
 
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Lock
+from hydro_hooks.detection.transactions import Candidate
 from hydro_hooks.models import Field, TrackedModel
 from hydro_hooks.transition import State, Values
 
@@ -46,9 +47,7 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
     return tracked.state(is_present, is_enabled), known
 
 
-def updated(
-    tracked: TrackedModel, state: InstanceState[Any], before: Known
-) -> Known | None:
+def updated(candidate: Candidate, before: Known) -> Known | None:
     """Return what an UPDATE made of a row; None where only the database knows.
 
     What the UPDATE did not set is as it was read under its lock: the object may have
@@ -56,10 +55,10 @@ def updated(
     """
     if before == GONE:
         return None
-    changed = state.committed_state.keys()
+    tracked, state = candidate.tracked, candidate.state
 
     def value_of(field: Field | None, old: Any) -> Any:
-        if field is None or field.watched.isdisjoint(changed):
+        if field is None or field.watched.isdisjoint(candidate.changed):
             return old
         if field.attribute is None:
             return _UNKNOWN

@@ -28,6 +28,7 @@ class Candidate:
         state: The object's.
         key: Primary key of its row before the flush.
         is_delete: Whether the row goes.
+        changed: Names of the watched attributes that the flush writes.
         before: State and values of the row before the flush; None until read.
         stamp: Who removed it; None until known, and of what is not removed.
     """
@@ -36,6 +37,7 @@ class Candidate:
     state: InstanceState[Any]
     key: tuple[Any, ...]
     is_delete: bool = False
+    changed: frozenset[str] = frozenset()
     before: tuple[State, Values | None] | None = None
     stamp: Stamp | None = None
 

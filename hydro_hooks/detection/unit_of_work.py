@@ -76,7 +76,9 @@ class UnitOfWork:
     def before_statement(self, connection: Connection, log: TransactionLog) -> None:
         """Read what the flush is about to change."""
         fresh, log.fresh = log.fresh, []
-        changing = [candidate for candidate in fresh if _matters(candidate)]
+        for candidate in fresh:
+            candidate.changed = _changed(candidate)
+        changing = [one for one in fresh if one.changed or one.is_delete]
         log.read.update((candidate.state, candidate) for candidate in changing)
         for tracked in {candidate.tracked for candidate in changing}:
             for is_delete in (False, True):
@@ -161,7 +163,7 @@ class UnitOfWork:
             return
         before = candidate.before
         key = _key_of(tracked, state)
-        after = outcome.updated(tracked, state, before) or outcome.read(
+        after = outcome.updated(candidate, before) or outcome.read(
             connection, tracked, key
         )
         subject = Subject(tracked.association, key)
@@ -209,13 +211,18 @@ def _add_candidate(
         )
 
 
-def _matters(candidate: Candidate) -> bool:
-    """Return whether the flush may change what an event tells of."""
+def _changed(candidate: Candidate) -> frozenset[str]:
+    """Return the watched attributes that the flush writes.
+
+    Asked before the statement: an SQL expression is forgotten once it has run.
+    """
     state = candidate.state
-    if candidate.is_delete or state.key is None:
-        return True
     changed = candidate.tracked.watched & state.committed_state.keys()
-    return any(state.attrs[name].history.has_changes() for name in changed)
+    if state.key is None:  # it takes over a deleted object's row, with all that is set
+        return changed
+    return frozenset(
+        name for name in changed if state.attrs[name].history.has_changes()
+    )
 
 
 def _as_others_saw(
