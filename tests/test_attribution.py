@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
-from tracked_models import Account, Installation, Subscription, told
+from tracked_models import Account, Installation, Subscription, recorded, told
 
 from hydro_hooks import Reason, because
-from tracked_models import recorded
 
 
 def reasons(session: Session) -> list[str]:
@@ -151,7 +150,7 @@ def test_a_second_delete_of_the_same_object_blames_nobody_else(
     ]
 
 
-def test_nothing_in_force_is_unattributed_with_its_origin(session: Session) -> None:
+def test_nothing_in_force_is_unattributed(session: Session) -> None:
     session.add(Installation())
     session.commit()
 
@@ -163,7 +162,7 @@ def test_nothing_in_force_is_unattributed_with_its_origin(session: Session) -> N
     )
     assert event.origin is not None
     assert event.origin.startswith("tests.test_attribution:")
-    assert event.origin.endswith("in test_nothing_in_force_is_unattributed_with_its_origin")
+    assert event.origin.endswith("in test_nothing_in_force_is_unattributed")
 
 
 def test_the_origin_is_where_the_change_was_made(session: Session) -> None:

@@ -11,10 +11,9 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.orm import Session
-from tracked_models import Installation, Subscription, told
+from tracked_models import Installation, Subscription, recorded, told
 
 from hydro_hooks import because
-from tracked_models import recorded
 
 
 def test_a_rollback_records_nothing(session: Session) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 from sqlalchemy import Engine, event, null, select, text, update
 from sqlalchemy.orm import Session
@@ -12,11 +11,11 @@ from tracked_models import (
     Installation,
     Subscription,
     Untracked,
+    recorded,
     told,
 )
 
 from hydro_hooks import Action, Reason, State, because
-from tracked_models import recorded
 
 
 def stored(session: Session, *objects: object) -> None:
@@ -419,7 +418,7 @@ class Counter:
         self.seen: list[str] = []
         event.listen(engine, "before_cursor_execute", self._count)
 
-    def _count(self, _connection: object, _cursor: object, sql: str, *_: object) -> None:
+    def _count(self, _conn: object, _cursor: object, sql: str, *_: object) -> None:
         self.seen.append(sql)
 
 
