@@ -20,7 +20,7 @@ from sqlalchemy.sql.expression import SelectBase
 from hydro_hooks.errors import MappingError
 from hydro_hooks.transition import State, Values
 
-Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any]"
+Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | SelectBase"
 """An attribute's name, the attribute, or an SQL expression over the row."""
 
 MAX_ASSOCIATION: Final = 100
@@ -212,7 +212,7 @@ def track(
     """
     mapper = _mapper_of(model)
     name = model.__name__
-    if not isinstance(association, str) or not 0 < len(association) <= MAX_ASSOCIATION:
+    if not 0 < len(association) <= MAX_ASSOCIATION:
         problem = (
             f"is {association!r}; give a name of 1 to {MAX_ASSOCIATION} characters"
         )
@@ -374,7 +374,7 @@ def _is_generated(column: Any) -> bool:
     return column.server_default is not None or column.server_onupdate is not None
 
 
-def _python_type(column: Column[Any]) -> type[Any] | None:
+def _python_type(column: ColumnElement[Any]) -> type[Any] | None:
     try:
         return column.type.python_type
     except NotImplementedError:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from tracked_models import Installation, Subscription, told
 
 from hydro_hooks import because
-from tracked_models import recorded
+from hydro_hooks.testing import recorded
 
 Story = Callable[[AsyncSession], Awaitable[None]]
 

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
-from tracked_models import Account, Installation, Subscription, recorded, told
+from tracked_models import Account, Installation, Subscription, told
 
 from hydro_hooks import Reason, because
+from hydro_hooks.testing import recorded
 
 
 def reasons(session: Session) -> list[str]:

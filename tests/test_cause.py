@@ -256,10 +256,11 @@ def test_tasks_do_not_see_each_others_causes() -> None:
         await asyncio.sleep(0)
         return reason()
 
-    async def both() -> list[str]:
-        return await asyncio.gather(handler("a"), handler("b"))
+    async def both() -> tuple[str, str]:
+        first, second = await asyncio.gather(handler("a"), handler("b"))
+        return first, second
 
-    assert asyncio.run(both()) == ["a", "b"]
+    assert asyncio.run(both()) == ("a", "b")
 
 
 def test_a_task_started_in_a_block_keeps_its_cause_after_it() -> None:

@@ -11,10 +11,11 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import QueuePool
-from tracked_models import Installation, mappings, recorded
+from tracked_models import Installation, mappings
 
 from hydro_hooks import Event, RecordingError, because, create_tables, register
 from hydro_hooks import recorded as recorded_signal
+from hydro_hooks.testing import recorded
 
 
 def drop_outbox(engine: Engine) -> None:

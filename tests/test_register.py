@@ -16,7 +16,9 @@ from sqlalchemy.orm import (
     mapped_column,
     relationship,
 )
-from tracked_models import Installation, Subscription, mappings, recorded
+from tracked_models import Installation, Subscription, mappings
+
+from hydro_hooks.testing import recorded
 
 from hydro_hooks import (
     ConfigurationError,
@@ -91,7 +93,11 @@ def registered() -> Iterator[None]:
             "a relationship",
         ),
         (lambda: installation(Site, enabled="status"), "enabled", "is text"),
-        (lambda: installation(Site, jira_hostname=5), "jira_hostname", "is 5; give"),
+        (
+            lambda: installation(Site, jira_hostname=5),  # type: ignore[arg-type]
+            "jira_hostname",
+            "is 5; give",
+        ),
         (
             lambda: subscription(Site, jira_integration_id=Installation.id),
             "jira_integration_id",
@@ -105,7 +111,11 @@ def registered() -> Iterator[None]:
             "reads another table",
         ),
         (lambda: installation(str), "model", "is not a mapped class"),
-        (lambda: installation(Installation()), "model", "is not a mapped class"),
+        (
+            lambda: installation(Installation()),  # type: ignore[arg-type]
+            "model",
+            "is not a mapped class",
+        ),
         (lambda: track(Site, association=""), "association", "give a name of 1 to 100"),
     ],
     ids=[
@@ -255,7 +265,7 @@ def test_somebody_elses_wrapper_of_delete_survives() -> None:
     def theirs(session: Session, instance: object) -> None:
         ours(session, instance)
 
-    Session.delete = theirs  # type: ignore[method-assign]
+    Session.delete = theirs  # type: ignore[method-assign, assignment]
     try:
         handle.unregister()
         assert Session.delete is theirs

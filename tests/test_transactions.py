@@ -11,9 +11,10 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 from sqlalchemy.orm import Session
-from tracked_models import Installation, Subscription, recorded, told
+from tracked_models import Installation, Subscription, told
 
 from hydro_hooks import because
+from hydro_hooks.testing import recorded
 
 
 def test_a_rollback_records_nothing(session: Session) -> None:

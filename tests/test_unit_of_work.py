@@ -5,17 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, event, null, select, text, update
 from sqlalchemy.orm import Session
-from tracked_models import (
-    HOST,
-    Account,
-    Installation,
-    Subscription,
-    Untracked,
-    recorded,
-    told,
-)
+from tracked_models import HOST, Account, Installation, Subscription, Untracked, told
 
 from hydro_hooks import Action, Reason, State, because
+from hydro_hooks.testing import recorded
 
 
 def stored(session: Session, *objects: object) -> None:
@@ -362,7 +355,7 @@ def test_a_flag_set_by_an_sql_expression_is_read_back(session: Session) -> None:
     row = Installation()
     stored(session, row)
 
-    row.enabled = Installation.id == -1  # type: ignore[assignment]
+    row.enabled = Installation.id == -1
     session.commit()
 
     assert actions(session) == ["installation.disable"]

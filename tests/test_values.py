@@ -9,7 +9,6 @@ from datetime import datetime
 import pytest
 from sqlalchemy import Engine, ForeignKey, String, false, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
-from tracked_models import recorded
 
 from hydro_hooks import (
     Action,
@@ -20,6 +19,7 @@ from hydro_hooks import (
     subscription,
     track,
 )
+from hydro_hooks.testing import recorded
 
 
 class Base(DeclarativeBase):

@@ -73,11 +73,3 @@ def mappings() -> tuple[TrackedModel, TrackedModel]:
 def told(events: list[Event]) -> list[str]:
     """Return what happened, as in `installation.create: jira webhook`."""
     return [f"{event.type}: {event.reason}" for event in events]
-
-
-def recorded(bind):  # temporary
-    from sqlalchemy import select
-    from hydro_hooks import tables
-    from hydro_hooks.outbox import event_in
-    with bind.get_bind().connect() as c:
-        return [event_in(r) for r in c.execute(select(tables.outbox).order_by(tables.outbox.c.seq)).mappings()]

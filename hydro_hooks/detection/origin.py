@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import PurePath
 from types import CodeType, FrameType
-from typing import Final
+from typing import Any, Final
 
 _NOT_THE_PROGRAM: Final = ("sqlalchemy", "hydro_hooks", "greenlet", "contextlib")
 _DEPTH: Final = 200
@@ -23,7 +23,7 @@ def here() -> str | None:
     the one that started it. None where there is no frame of the program.
     """
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way
-    greenlet = None
+    greenlet: Any = None
     for _ in range(_DEPTH):
         if frame is None:
             greenlet, frame = _outer_greenlet(greenlet)
@@ -41,7 +41,8 @@ def here() -> str | None:
     return None
 
 
-def _outer_greenlet(inner: object) -> tuple[object, FrameType | None]:
+def _outer_greenlet(inner: Any) -> tuple[Any, FrameType | None]:
+    # Any: greenlet has no types of its own, and may not be installed.
     module = sys.modules.get("greenlet")
     if module is None:
         return None, None

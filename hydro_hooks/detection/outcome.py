@@ -72,7 +72,7 @@ def updated(candidate: Candidate, before: Known) -> Known | None:
     is_enabled = value_of(tracked.enabled, was_enabled)
     if is_present is _UNKNOWN or is_enabled is _UNKNOWN:
         return None
-    values = [
+    values: list[Any] = [
         _UNKNOWN if field is not None and field.tables else value_of(field, old)
         for field, old in zip(
             tracked.values, before[1] or (_UNKNOWN,) * len(tracked.values), strict=True

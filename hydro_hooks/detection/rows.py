@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     Row,
@@ -152,7 +153,7 @@ def _select(tracked: TrackedModel) -> Select[Any]:
 
 
 def _is_one_of(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
-    keys = bindparam("keys", expanding=True)
+    keys: BindParameter[Any] = bindparam("keys", expanding=True)
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
@@ -178,7 +179,8 @@ def _conditions(field: Field, going: TrackedModel) -> Iterator[ColumnElement[boo
             continue
         inner = element.element
         for source in inner.get_final_froms():
-            sought = [source.corresponding_column(k) for k in going.mapper.primary_key]
+            keys: Any = going.mapper.primary_key  # columns, typed as expressions
+            sought = [source.corresponding_column(key) for key in keys]
             columns = [column for column in sought if column is not None]
             if len(columns) == len(sought):
                 yield (

@@ -235,10 +235,13 @@ def _as_others_saw(
     earlier = log.before.get(candidate.subject)
     if earlier is None:
         return row
-    fields = zip(candidate.tracked.values, row.values, earlier, strict=True)
-    return row.state, Values(
-        *(old if field and field.tables else here for field, here, old in fields)
-    )
+    values: list[Any] = [
+        old if field and field.tables else here
+        for field, here, old in zip(
+            candidate.tracked.values, row.values, earlier, strict=True
+        )
+    ]
+    return row.state, Values(*values)
 
 
 def _kind_of_update(state: InstanceState[Any], before: Known, after: Known) -> Kind:
