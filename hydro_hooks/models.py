@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, String, Table
+from sqlalchemy import Column, ColumnElement, Integer, String, Table
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
@@ -56,7 +56,7 @@ class TrackedModel:
         values: For each of `Values`, the field; None where the model has none.
         enabled: The flag; None: every row is enabled.
         present: The flag of soft deletes; None: a row is there while it is stored.
-        key_types: Python type of each column of the primary key, where known.
+        are_numbers: Of each column of the primary key, whether it is an integer.
         key_attributes: Names of the attributes that are the primary key, in its order.
         flag_attributes: Names of those that `enabled` depends on.
         presence_attributes: Names of those that make another subject of the row, or
@@ -70,7 +70,7 @@ class TrackedModel:
     values: tuple[Field | None, ...]
     enabled: Field | None
     present: Field | None
-    key_types: tuple[type[Any] | None, ...]
+    are_numbers: tuple[bool, ...]
     key_attributes: tuple[str, ...]
     flag_attributes: frozenset[str]
     presence_attributes: frozenset[str]
@@ -95,13 +95,13 @@ class TrackedModel:
         return {name: field for name, field in fields.items() if field is not None}
 
     def key(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return a primary key with each value as the database gives it back.
+        """Return a primary key with its numbers as the database gives them back.
 
         A program may set an integer key from text; it is the same row.
         """
         return tuple(
-            value if kind is None or type(value) is kind else _converted(value, kind)
-            for value, kind in zip(values, self.key_types, strict=True)
+            int(value) if is_number and isinstance(value, str) else value
+            for value, is_number in zip(values, self.are_numbers, strict=True)
         )
 
     def state(self, is_present: object, is_enabled: object) -> State:
@@ -235,7 +235,7 @@ def track(
         values=values,
         enabled=flag,
         present=there,
-        key_types=tuple(_python_type(column) for column in mapper.primary_key),
+        are_numbers=tuple(isinstance(key.type, Integer) for key in mapper.primary_key),
         key_attributes=keys,
         flag_attributes=flag.watched if flag else frozenset(),
         presence_attributes=presence,
@@ -372,17 +372,3 @@ def _reads(
 
 def _is_generated(column: Any) -> bool:
     return column.server_default is not None or column.server_onupdate is not None
-
-
-def _python_type(column: ColumnElement[Any]) -> type[Any] | None:
-    try:
-        return column.type.python_type
-    except NotImplementedError:
-        return None
-
-
-def _converted(value: Any, kind: type[Any]) -> Any:
-    try:
-        return kind(value)
-    except (TypeError, ValueError):
-        return value

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
-from sqlalchemy import Engine, ForeignKey, String, false, func, select
+from sqlalchemy import CHAR, Engine, ForeignKey, String, false, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from hydro_hooks import (
@@ -54,6 +54,13 @@ class Pair(Base):
     enabled: Mapped[bool] = mapped_column(server_default=false())
 
 
+class Padded(Base):
+    __tablename__ = "padded"
+
+    code: Mapped[str] = mapped_column(CHAR(8), primary_key=True)
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
 class Animal(Base):
     __tablename__ = "animal"
     __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "animal"}  # noqa: RUF012
@@ -97,6 +104,7 @@ def session(engine: Engine) -> Iterator[Session]:
         ),
         track(Pair, association="pair", enabled="enabled"),
         track(Animal, association="animal", enabled="enabled"),
+        track(Padded, association="padded", enabled="enabled"),
     )
     with hooks, Session(engine) as session:
         yield session
@@ -218,6 +226,22 @@ def test_composite_and_uuid_keys(session: Session) -> None:
     assert {one.subject_id for one in events} == {
         '["00000000-0000-0000-0000-000000000001","r"]'
     }
+
+
+def test_keys_that_the_database_gives_back_otherwise(session: Session) -> None:
+    """PostgreSQL pads CHAR; MariaDB finds a key whatever its case."""
+    rows = [Padded(code="a"), Padded(code="b")]
+    stored(session, *rows)
+    for row in rows:
+        row.enabled = False
+    session.commit()
+
+    assert [one.type for one in recorded(session)] == [
+        "padded.create",
+        "padded.create",
+        "padded.disable",
+        "padded.disable",
+    ]
 
 
 def test_a_flag_that_the_database_fills_in_is_read_back(session: Session) -> None:

@@ -70,13 +70,15 @@ def read(
         lock: What to lock them for.
     """
     statement = _select_by_key(tracked, lock)
-    found: dict[tuple[Any, ...], Found] = {}
-    for chunk in _chunks(tracked, keys):
-        for row in connection.execute(
-            statement, {"keys": chunk}, execution_options=_OPTIONS
-        ):
-            key, here = _found(tracked, row)
-            found[key] = here
+    found = _execute(connection, statement, tracked, tracked, keys)
+    asked = set(keys)
+    if not asked.issuperset(found):
+        # The database takes other keys for equal (padded or folded text): one by one,
+        # what comes back is what was asked for.
+        found = {}
+        for key in asked:
+            rows = _execute(connection, statement, tracked, tracked, [key])
+            found.update((key, row) for row in rows.values())
     return found
 
 
@@ -95,10 +97,20 @@ def read_dependants(
         keys: Their primary keys.
     """
     statement = _select_dependants(tracked, going)
-    found: dict[tuple[Any, ...], Found] = {}
     if statement is None:
-        return found
-    for chunk in _chunks(going, keys):
+        return {}
+    return _execute(connection, statement, tracked, going, keys)
+
+
+def _execute(
+    connection: Connection,
+    statement: Select[Any],
+    tracked: TrackedModel,
+    keyed_by: TrackedModel,
+    keys: Sequence[tuple[Any, ...]],
+) -> dict[tuple[Any, ...], Found]:
+    found: dict[tuple[Any, ...], Found] = {}
+    for chunk in _chunks(keyed_by, keys):
         for row in connection.execute(
             statement, {"keys": chunk}, execution_options=_OPTIONS
         ):

@@ -162,7 +162,8 @@ class UnitOfWork:
             log.fresh = [one for one in log.fresh if one.state is not state]
             return
         before = candidate.before
-        key = _key_of(tracked, state)
+        is_renumbered = not candidate.changed.isdisjoint(tracked.key_attributes)
+        key = _key_of(tracked, state) if is_renumbered else candidate.key
         after = outcome.updated(candidate, before) or outcome.read(
             connection, tracked, key
         )
