@@ -1,0 +1,92 @@
+"""Opening a database for a command, and saying in one line why that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import URL, Connection, Engine, create_engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from hydro_hooks.cli.parameters import driver_remedy
+from hydro_hooks.errors import DatabaseError
+
+
+@contextmanager
+def opened(url: URL) -> Iterator[Engine]:
+    """Yield an engine for a database that must be there.
+
+    Raises:
+        DatabaseError: It is not, or fails meanwhile; the message is one line, names the
+            database and holds no password.
+    """
+    with explained(url):
+        _check_file(url)
+        engine = create_engine(url)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def connected(url: URL) -> Iterator[Connection]:
+    """Yield a connection to a database that must be there; errors as `opened()`."""
+    with opened(url) as engine, engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def explained(url: URL) -> Iterator[None]:
+    """Turn what goes wrong with a database into a `DatabaseError` of one line."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise DatabaseError(_line(url, str(error))) from error
+    except SQLAlchemyError as error:
+        raise DatabaseError(_line(url, _reason(error))) from error
+    except ImportError as error:
+        raise DatabaseError(driver_remedy(url, error)) from error
+
+
+def _check_file(url: URL) -> None:
+    """Raise before SQLite makes an empty database of a mistyped name."""
+    if url.get_backend_name() != "sqlite":
+        return
+    name = url.database or ""
+    if name.startswith("file:"):
+        name = urlsplit(name).path
+    if name in {"", ":memory:"} or url.query.get("mode") == "memory":
+        message = "a database in memory is empty; give the URL of one in a file"
+        raise DatabaseError(message)
+    if not Path(name).exists():
+        message = (
+            f"there is no file {name}; give the database that the app or the gateway"
+            " writes, with --database or HYDRO_DATABASE_URL"
+        )
+        raise DatabaseError(message)
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    if not isinstance(error, DBAPIError):
+        return str(error)
+    # The driver's words without SQLAlchemy's, which quote the parameters.
+    words = str(error.orig)
+    if error.statement is None:
+        return f"{_first_line(words)}; does its server run, and is the URL right?"
+    return words
+
+
+def _line(url: URL, words: str) -> str:
+    shown = url.set(query={}).render_as_string(hide_password=True)
+    words = _first_line(words)
+    if url.password:
+        words = words.replace(str(url.password), "***")
+    return f"{shown}: {words}"
+
+
+def _first_line(words: str) -> str:
+    # PostgreSQL tells of the row at fault from the second line on.
+    return words.strip().partition("\n")[0].rstrip()

@@ -1,0 +1,27 @@
+"""Which extra of the package brings a module that is missing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EXTRAS: Final = {
+    "click": "cli",
+    "rich": "cli",
+    "flask": "gateway",
+    "waitress": "gateway",
+    "psycopg": "postgresql",
+    "psycopg_binary": "postgresql",
+    "pymysql": "mariadb",
+}
+
+
+def remedy_for(module: str | None) -> str | None:
+    """Return the line that says what to run; None for a module of no extra.
+
+    Args:
+        module: Name of the missing module, such as `ModuleNotFoundError.name`.
+    """
+    extra = EXTRAS.get((module or "").partition(".")[0])
+    if extra is None:
+        return None
+    return f'{module} is not installed; run: pip install "hydro-hooks[{extra}]"'

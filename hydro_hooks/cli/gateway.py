@@ -1,0 +1,93 @@
+"""`gateway`: a local stand-in for Hydro, for development and tests."""
+
+from __future__ import annotations
+
+import click
+from sqlalchemy import URL
+
+from hydro_hooks.cli.parameters import app_settings, database_url
+from hydro_hooks.cli.terminal import logs_on_stderr, write
+from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.settings import is_loopback
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8787,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@click.option(
+    "--database",
+    callback=database_url,
+    default="sqlite:///hydro-gateway.db",
+    show_default=True,
+    metavar="URL",
+    help="SQLAlchemy URL of a database of the gateway's own.",
+)
+@click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    metavar="NAME",
+    help="A sending app to accept, several times for several; HYDRO_APP if not given.",
+)
+@click.option(
+    "--allow-remote", is_flag=True, help="Listen on a host that is not loopback."
+)
+def gateway(
+    host: str, port: int, database: URL, apps: tuple[str, ...], *, allow_remote: bool
+) -> None:
+    """Receive events as Hydro does, and keep them with their requests.
+
+    A stand-in for one machine: senders sign with HYDRO_APP_SECRET, but nothing else
+    guards it, so it listens on loopback unless told otherwise. Prints the URL to post
+    to, for HYDRO_BASE_URL; ends by SIGTERM or SIGINT.
+
+    \b
+    Example:
+      HYDRO_APP_SECRET=s3cret hydro-hooks gateway --port 8787
+    \b
+    Exit codes: 0 stopped, 1 failed, 2 wrong usage.
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    if not allow_remote and not is_loopback(host):
+        message = (
+            f"{host} is reachable from other machines, and this stand-in has no login;"
+            " use 127.0.0.1, or say --allow-remote"
+        )
+        raise click.BadParameter(message, param_hint="--host")
+    settings = app_settings()
+    if not settings.secrets:
+        message = (
+            "HYDRO_APP_SECRET is unset or empty, so no signature can be checked; set it"
+            " to the secret that the sending app signs with"
+        )
+        raise ConfigurationError(message)
+    with logs_on_stderr():
+        _serve(database, settings.secrets, apps or (settings.app,), (host, port))
+
+
+def _serve(
+    database: URL,
+    secrets: tuple[str, ...],
+    apps: tuple[str, ...],
+    place: tuple[str, int],
+) -> None:
+    # Imported late: flask and waitress are an extra of their own, and the other
+    # commands do without them.
+    from hydro_hooks import web  # noqa: PLC0415
+
+    engine = web.open_store(database)
+    try:
+        app = web.create_app(engine, secrets=secrets, apps=apps)
+        web.serve(
+            app,
+            host=place[0],
+            port=place[1],
+            on_ready=lambda server: write(f"{server.url}{web.EVENTS_PATH}"),
+        )
+    finally:
+        engine.dispose()

@@ -1,0 +1,169 @@
+"""Arguments and options that several commands take, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any, Final, TypeVar
+
+import click
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from hydro_hooks.cli.extras import remedy_for
+from hydro_hooks.journal import Kind
+from hydro_hooks.settings import Settings
+
+AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
+
+_URL_FORM: Final = (
+    "give an SQLAlchemy URL such as sqlite:///app.db or"
+    " postgresql+psycopg://user@host/name"
+)
+_OUR_DRIVERS: Final = {
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+    "sqlite": "sqlite",
+}
+_AT: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}"
+    r"(?:[T ]\d{2}:\d{2}(?P<second>:\d{2}(?P<fraction>\.\d+)?)?"
+    r"(?:Z|[+-]\d{2}:?\d{2})?)?"
+)
+
+
+def database_url(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> URL | None:
+    """Return an option's URL, or refuse it without quoting it: it may hold a password.
+
+    Raises:
+        click.BadParameter: It is no URL of a database, or its driver is an async one.
+    """
+    if value is None:
+        return None
+    try:
+        url = make_url(value)
+    except (ArgumentError, ValueError):
+        message = f"it is not a database's URL; {_URL_FORM}"
+        raise click.BadParameter(message) from None
+    try:
+        is_async = url.get_dialect().is_async
+    except NoSuchModuleError:
+        message = f"{url.drivername!r} is no known database; {_URL_FORM}"
+        raise click.BadParameter(message) from None
+    if is_async:
+        ours = _OUR_DRIVERS.get(url.get_backend_name(), "another driver")
+        message = f"{url.drivername} is an async driver; write {ours}:// instead"
+        raise click.BadParameter(message)
+    return url
+
+
+def _moment(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> datetime | None:
+    try:
+        return None if value is None else moment_in(value)
+    except (ValueError, OverflowError):
+        message = (
+            f"{value!r} is not a date; give one such as 2026-03-05 or"
+            " 2026-03-05T14:30:00Z (UTC unless it says otherwise)"
+        )
+        raise click.BadParameter(message) from None
+
+
+def moment_in(text: str) -> datetime:
+    """Return the last moment, in UTC, that a date or time stands for.
+
+    `2026-03-05` stands for the end of that day: all that happened on it has happened.
+
+    Raises:
+        ValueError: It is none.
+        OverflowError: It lies outside the years 1 to 9999 in UTC.
+    """
+    text = text.strip().removesuffix(" UTC")
+    match = _AT.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    if len(text) == len("2026-03-05"):
+        day = date.fromisoformat(text)
+        return datetime(day.year, day.month, day.day, 23, 59, 59, 999_999, tzinfo=UTC)
+    given = datetime.fromisoformat(text)
+    if match["second"] is None:
+        given = given.replace(second=59)
+    if match["fraction"] is None:
+        given = given.replace(microsecond=999_999)
+    return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _not_blank(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.strip():
+        message = "it is empty; give a host, a URL or an id"
+        raise click.BadParameter(message)
+    return value.strip()
+
+
+def _kind(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> Kind | None:
+    return None if value is None else Kind(value)
+
+
+database_option = click.option(
+    "--database",
+    callback=database_url,
+    envvar="HYDRO_DATABASE_URL",
+    show_envvar=True,
+    required=True,
+    metavar="URL",
+    help="SQLAlchemy URL of the app's database, or of a gateway's.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Write JSON Lines, for programs."
+)
+
+
+def lookup_options(command: AnyCommand) -> AnyCommand:
+    """Add what every search takes: TEXT, --at, --as, --database, --json."""
+    for add in (
+        json_option,
+        database_option,
+        click.option(
+            "--as",
+            "kind",
+            type=click.Choice([kind.value for kind in Kind]),
+            callback=_kind,
+            help="What TEXT is, where it could be several things.",
+        ),
+        click.option(
+            "--at",
+            callback=_moment,
+            metavar="DATE",
+            help="As it was then: 2026-03-05 (the end of that day) or"
+            " 2026-03-05T14:30:00Z; UTC unless it says otherwise.",
+        ),
+        click.argument("text", callback=_not_blank, metavar="HOST|URL|ID"),
+    ):
+        command = add(command)
+    return command
+
+
+def app_settings() -> Settings:
+    """Return the app's name and secrets, without a look at where it delivers to."""
+    names = ("HYDRO_APP", "HYDRO_APP_SECRET")
+    return Settings.from_env({name: os.environ.get(name, "") for name in names})
+
+
+def driver_remedy(url: URL, error: ImportError) -> str:
+    """Return what to do when the driver of a database cannot be imported."""
+    ours = _OUR_DRIVERS.get(url.get_backend_name())
+    wanted = ours.partition("+")[2] if ours else ""
+    line = remedy_for(wanted)
+    if ours is None or line is None:
+        return f"the driver of {url.drivername} cannot be imported: {error}"
+    if url.drivername in {ours, wanted} or error.name == wanted:
+        return line
+    return f"{line}, and write {ours}:// instead of {url.drivername}://"

@@ -1,0 +1,126 @@
+"""`relay`: delivers what is recorded, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import FrameType
+
+import click
+from sqlalchemy import URL, Engine
+
+from hydro_hooks.cli.database import opened
+from hydro_hooks.cli.parameters import database_option, json_option
+from hydro_hooks.cli.terminal import logs_on_stderr, say, write, write_json
+from hydro_hooks.errors import ConfigurationError, DatabaseError
+from hydro_hooks.relay import Counts, Relay
+from hydro_hooks.settings import Settings, check_base_url
+from hydro_hooks.tables import missing_tables
+
+
+def _gateway_url(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    if value is None:
+        return None
+    try:
+        check_base_url(value)
+    except ConfigurationError as error:
+        message = str(error).replace("HYDRO_BASE_URL", "it", 1)
+        raise click.BadParameter(message) from None
+    return value
+
+
+@click.command()
+@database_option
+@click.option(
+    "--url",
+    callback=_gateway_url,
+    metavar="URL",
+    help="Where to post events; instead of HYDRO_BASE_URL.",
+)
+@click.option(
+    "--once", is_flag=True, help="Deliver what can be delivered now, and print counts."
+)
+@json_option
+def relay(database: URL, url: str | None, *, once: bool, as_json: bool) -> None:
+    """Deliver recorded events to the gateway until SIGTERM or SIGINT.
+
+    Any number of relays may run. Requests are signed with HYDRO_APP_SECRET; HYDRO_APP
+    and HYDRO_SCHEMA say in whose name and in which schema. --json is for --once.
+
+    \b
+    Example:
+      hydro-hooks relay --database sqlite:///app.db --url http://127.0.0.1:8787/api/v1/events
+    \b
+    Exit codes: 0 stopped, or with --once everything is delivered; 1 failed, or with
+    --once events still wait; 2 wrong usage.
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    settings = _settings(url)
+    with logs_on_stderr(), opened(database) as engine:
+        _check_tables(engine)
+        the_relay = Relay(engine, settings)
+        if once:
+            _report(the_relay.drain(), as_json=as_json)
+            return
+        with _stopped_by_signals() as stop:
+            say(f"delivering to {settings.base_url} until SIGTERM or SIGINT")
+            the_relay.run(stop)
+        say("stopped; what is not delivered stays in the outbox")
+
+
+def _settings(url: str | None) -> Settings:
+    settings = Settings.from_env(base_url=url)
+    if settings.is_disabled:
+        message = "TRACKING_DISABLED is set, so nothing is sent; unset it to deliver"
+        raise ConfigurationError(message)
+    if settings.base_url is None:
+        message = (
+            "there is nowhere to deliver to: give --url or set HYDRO_BASE_URL; until"
+            " then events are kept in the outbox"
+        )
+        raise click.UsageError(message)
+    return settings
+
+
+def _check_tables(engine: Engine) -> None:
+    missing = missing_tables(engine)
+    if missing:
+        message = (
+            f"the database has no table {missing[0]}; give the app's database, and make"
+            " its tables with create_tables(engine) or a migration"
+        )
+        raise DatabaseError(message)
+
+
+def _report(counts: Counts, *, as_json: bool) -> None:
+    if as_json:
+        write_json(asdict(counts))
+    else:
+        write(", ".join(f"{count} {name}" for name, count in asdict(counts).items()))
+    if counts.waiting:
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and SIGINT set; a second one ends the process."""
+    stop = threading.Event()
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        # In a thread: the interrupted frame may be inside stop.wait() and hold the lock
+        # that set() takes.
+        threading.Thread(target=stop.set).start()
+
+    for each in before:
+        signal.signal(each, handle)
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

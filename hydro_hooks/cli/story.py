@@ -1,0 +1,160 @@
+"""Records in words, and as JSON: one story, however it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final
+
+from hydro_hooks.cause import Reason
+from hydro_hooks.cli.terminal import moment
+from hydro_hooks.event import Event
+from hydro_hooks.journal import Answer, Companions, Coverage, Kind, Place, Record
+from hydro_hooks.transition import Action, State
+
+KINDS: Final = {
+    Kind.HOST: "a Jira host",
+    Kind.JIRA: "a Jira integration id",
+    Kind.GITHUB: "a GitHub installation id",
+    Kind.EVENT: "an event id",
+    Kind.TRANSACTION: "a transaction id",
+}
+_STATES: Final = {
+    State.ENABLED: "enabled",
+    State.DISABLED: "disabled",
+    State.ABSENT: "absent (destroyed)",
+    None: "there (its schema does not say whether enabled)",
+}
+_DONE: Final = {
+    Action.CREATE: "created",
+    Action.ENABLE: "enabled",
+    Action.DISABLE: "disabled",
+    Action.DESTROY: "destroyed",
+}
+
+
+def answer_lines(answer: Answer, record: Record, at: datetime | None) -> Iterator[str]:
+    """Yield an answer: its first line says all, the others what surrounds it."""
+    yield headline(record, at)
+    if answer.companions:
+        others = " and ".join(_companions(each) for each in answer.companions)
+        yield f"with it:  {others}, in the same transaction"
+    for name, other in (("before: ", answer.before), ("after:  ", answer.after)):
+        yield f"{name}  {'nothing recorded' if other is None else line(other)}"
+    yield f"event:    {record.event.id} ({KINDS[answer.taken_for]} was asked for)"
+
+
+def headline(record: Record, at: datetime | None = None) -> str:
+    """Return state, since when, action, reason, actor or where it was done."""
+    event = record.event
+    subject = subject_of(event)
+    who = f"{event.jira_hostname}: {subject}" if event.jira_hostname else subject
+    is_then = "is" if at is None else f"was, at {moment(at)},"
+    state = _STATES[event.state]
+    since = f"since {moment(event.occurred_at)}"
+    return f"{who} {is_then} {state} {since} ({_why(event)}){_place(record)}"
+
+
+def line(record: Record) -> str:
+    """Return a record as one line of a list."""
+    event = record.event
+    what = f"{moment(event.occurred_at)}  {subject_of(event)}: {_why(event)}"
+    return f"{what}{_place(record)}  [{event.id}]"
+
+
+def subject_of(event: Event) -> str:
+    """Return what the event is about, such as `installation 19`."""
+    key: int | str | None = event.subject_id
+    if key is None and event.association == "installation":
+        key = event.jira_integration_id
+    name = event.association if key is None else f"{event.association} {key}"
+    github = event.github_installation_id
+    if github is None or event.association == "installation":
+        return name
+    return f"{name} (GitHub installation {github})"
+
+
+def _why(event: Event) -> str:
+    parts = [event.action.value, f"reason: {event.reason}", _actor(event)]
+    has_actor = event.github_actor is not None or event.jira_actor is not None
+    if not has_actor or event.reason == Reason.UNATTRIBUTED:
+        parts.append(f"made at {event.origin}" if event.origin else "origin not told")
+    if event.note:
+        parts.append(f"note: {event.note}")
+    return ", ".join(parts)
+
+
+def _actor(event: Event) -> str:
+    actors = []
+    if isinstance(event.github_actor, int):
+        actors.append(f"GitHub user id {event.github_actor}")
+    elif event.github_actor is not None:
+        actors.append(f"GitHub user {event.github_actor}")
+    if event.jira_actor is not None:
+        actors.append(f"Jira user {event.jira_actor}")
+    return f"by {' and '.join(actors)}" if actors else "no actor"
+
+
+def _place(record: Record) -> str:
+    if record.place is Place.WAITING:
+        return ", not delivered yet"
+    if record.place is Place.REJECTED:
+        return f", rejected: {record.error}"
+    return ""
+
+
+def _companions(group: Companions) -> str:
+    plural = "" if group.count == 1 else "s"
+    return f"{group.count} {group.association}{plural} {_DONE[group.action]}"
+
+
+def coverage_line(coverage: Coverage) -> str:
+    """Return what could have been found: for when nothing was."""
+    if coverage.earliest is None:
+        held = "no record is held"
+    else:
+        held = f"the earliest record held is of {moment(coverage.earliest)}"
+    if coverage.waiting is None:
+        return f"{held}; what waits undelivered is in the app's database, not here"
+    return (
+        f"{held}; {coverage.waiting} events wait undelivered,"
+        f" {coverage.rejected or 0} were rejected"
+    )
+
+
+def field_lines(record: Record) -> Iterator[str]:
+    """Yield every field of a record that has a value, one a line."""
+    fields = record_as_json(record)
+    width = max(len(name) for name in fields)
+    for name, value in fields.items():
+        if value is not None:
+            text = value.isoformat(" ") if isinstance(value, datetime) else value
+            yield f"{name:<{width}}  {text}"
+
+
+def record_as_json(record: Record) -> dict[str, Any]:
+    """Return a record as a JSON object: the event's fields, then what became of it."""
+    fields = asdict(record)
+    event = fields.pop("event")
+    payload = fields.pop("payload")
+    return {**event, **fields, "payload": payload}
+
+
+def answer_as_json(answer: Answer, at: datetime | None) -> dict[str, Any]:
+    """Return an answer as a JSON object."""
+    records = {
+        "answer": answer.record,
+        "before": answer.before,
+        "after": answer.after,
+    }
+    return {
+        "taken_for": answer.taken_for,
+        "also": list(answer.also),
+        "at": at,
+        **{
+            name: None if record is None else record_as_json(record)
+            for name, record in records.items()
+        },
+        "in_same_transaction": [asdict(group) for group in answer.companions],
+    }

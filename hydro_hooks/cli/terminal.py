@@ -1,0 +1,91 @@
+"""What may be written to a terminal.
+
+Host names, notes and ids are other people's text. An escape sequence among them would
+move the cursor, set the title or hide a line, so none gets through: what is not
+printable is shown as an escape.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+
+def printable(value: object) -> str:
+    r"""Return a value as text in which every character prints; others become `\x1b`."""
+    return "".join(
+        letter if letter.isprintable() else _escape(letter) for letter in str(value)
+    )
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def moment(value: datetime) -> str:
+    """Return a UTC moment as a person reads it; `--at` takes it back."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def say(text: str) -> None:
+    """Write a message for a person: to stderr."""
+    click.echo(printable(text), err=True)
+
+
+def write(text: str) -> None:
+    """Write a line of data."""
+    click.echo(printable(text))
+
+
+def write_json(value: dict[str, Any]) -> None:
+    """Write one line of JSON, in ASCII: it holds no control character either."""
+    click.echo(json.dumps(value, default=_json_value))
+
+
+def _json_value(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    message = f"{type(value).__name__} has no form in JSON"
+    raise TypeError(message)
+
+
+def write_bytes(body: bytes) -> None:
+    """Write bytes exactly as they are; to a terminal, in printable form."""
+    if sys.stdout.isatty():
+        say("stdout is a terminal, so this is escaped; redirect it for the exact bytes")
+        write(body.decode("utf-8", "backslashreplace"))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Escapes messages, which may quote what a server answered; not tracebacks."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - theirs
+        """Return the line."""
+        return printable(super().formatMessage(record))
+
+
+@contextmanager
+def logs_on_stderr() -> Iterator[None]:
+    """Show what hydro_hooks logs, from INFO on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("hydro_hooks")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,47 @@
+"""Looking things up: what became of a customer's installation, and why.
+
+One search over whatever a database holds: the journal, the outbox and the rejected
+events of an app, or the journal of a gateway. `seq` orders them all: in the app's
+database an event keeps its number wherever it moves, in the gateway's it is the order
+of arrival.
+
+What is found by a host or an id is completed to the whole *lives* of the rows it names,
+each from a create to a destroy. A site that was renamed is then told to its end under
+its old name too, and a key that the database gave away again does not mix customers.
+"""
+
+from hydro_hooks.journal.answers import (
+    by_event_id,
+    coverage,
+    history,
+    request_of,
+    why,
+)
+from hydro_hooks.journal.readings import host_in
+from hydro_hooks.journal.records import (
+    Answer,
+    Companions,
+    Coverage,
+    History,
+    Kind,
+    Place,
+    Record,
+    StoredRequest,
+)
+
+__all__ = [
+    "Answer",
+    "Companions",
+    "Coverage",
+    "History",
+    "Kind",
+    "Place",
+    "Record",
+    "StoredRequest",
+    "by_event_id",
+    "coverage",
+    "history",
+    "host_in",
+    "request_of",
+    "why",
+]

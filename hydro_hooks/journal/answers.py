@@ -1,0 +1,195 @@
+"""The questions that are asked of a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, inspect, select
+
+from hydro_hooks.journal.lives import (
+    INSTALLATION,
+    Life,
+    first,
+    latest,
+    neighbours,
+    split,
+)
+from hydro_hooks.journal.readings import NUMBERS, Reading, readings_of, uuid_in
+from hydro_hooks.journal.records import (
+    Answer,
+    Coverage,
+    History,
+    Kind,
+    Place,
+    Record,
+    StoredRequest,
+)
+from hydro_hooks.journal.search import Search, full, held, record_of
+from hydro_hooks.tables import journal, request
+
+
+def why(
+    connection: Connection,
+    text: str,
+    *,
+    at: datetime | None = None,
+    kind: Kind | None = None,
+) -> Answer | None:
+    """Return why the installation that `text` names is as it is, or was.
+
+    Args:
+        connection: To an app's database or a gateway's; only read.
+        text: A host or URL, a Jira integration id, a GitHub installation id, the id of
+            an event or of a transaction. Of the last two the answer is that very
+            transition, unless `at` is given.
+        at: The moment asked for; now when None.
+        kind: What `text` is; found out when None.
+
+    Returns:
+        None when nothing is held of it. Of several installations over time the one
+        that is there at `at`, else the last one.
+
+    Raises:
+        DatabaseError: The database has no journal.
+    """
+    search = Search(connection)
+    found = _find(search, text, kind)
+    if found is None:
+        return None
+    lives = [life for life in found.lives if life.association == INSTALLATION]
+    lives = lives or found.lives
+    is_named = at is None and found.kind in {Kind.EVENT, Kind.TRANSACTION}
+    mark = first(lives, found.matched) if is_named else latest(lives, at)
+    before, after = neighbours(lives, mark)
+    marks = (mark, before, after)
+    records = search.records([each.seq for each in marks if each is not None])
+    record, earlier, later = (
+        None if each is None else records.get(each.seq) for each in marks
+    )
+    return Answer(
+        taken_for=found.kind,
+        also=found.also,
+        record=record,
+        before=earlier,
+        after=later,
+        companions=() if record is None else search.companions(record.event),
+    )
+
+
+def history(
+    connection: Connection,
+    text: str,
+    *,
+    at: datetime | None = None,
+    kind: Kind | None = None,
+    limit: int | None = None,
+) -> History | None:
+    """Return what happened to everything that `text` names.
+
+    Args:
+        connection: As for `why()`, as are `text`, `kind` and the error.
+        text: A host or URL, or an id.
+        at: Leave out what happened after this moment.
+        kind: What `text` is; found out when None.
+        limit: The newest so many; all of them when None.
+
+    Returns:
+        None when nothing is held of it.
+    """
+    search = Search(connection)
+    found = _find(search, text, kind)
+    if found is None:
+        return None
+    marks = [mark for life in found.lives for mark in life.by(at)]
+    numbers = sorted(mark.seq for mark in marks)
+    chosen = numbers if limit is None else numbers[max(len(numbers) - limit, 0) :]
+    records = search.records(chosen)
+    return History(
+        taken_for=found.kind,
+        also=found.also,
+        records=tuple(records[seq] for seq in chosen if seq in records),
+        total=len(numbers),
+    )
+
+
+def by_event_id(connection: Connection, text: str) -> Record | None:
+    """Return the record of one event; None when it is not held.
+
+    Raises:
+        DatabaseError: The database has no journal.
+    """
+    event_id = uuid_in(text)
+    if event_id is None:
+        return None
+    records = Search(connection).rows(full, lambda table: table.c.id == event_id)
+    return next((record_of(row) for row in records), None)
+
+
+def request_of(connection: Connection, record: Record) -> StoredRequest | None:
+    """Return the request that brought a record; None where none is kept."""
+    if record.request_id is None or not inspect(connection).has_table(request.name):
+        return None
+    it = request.c
+    statement = select(it.received_at, it.app, it.authorization, it.body)
+    row = connection.execute(statement.where(it.id == record.request_id)).first()
+    if row is None:
+        return None
+    return StoredRequest(
+        received_at=row[0], app=row[1], authorization=row[2], body=bytes(row[3])
+    )
+
+
+def coverage(connection: Connection) -> Coverage:
+    """Return what the database can know of.
+
+    Raises:
+        DatabaseError: The database has no journal.
+    """
+    moments: list[datetime] = []
+    counts: dict[Place, int] = {}
+    for table, place in held(connection):
+        span = select(func.min(table.c.occurred_at), func.max(table.c.occurred_at))
+        moments += [each for each in connection.execute(span).one() if each is not None]
+        if table is not journal:  # the journal may be too long to count
+            count = select(func.count()).select_from(table)
+            counts[place] = connection.execute(count).scalar_one()
+    return Coverage(
+        earliest=min(moments, default=None),
+        newest=max(moments, default=None),
+        waiting=counts.get(Place.WAITING),
+        rejected=counts.get(Place.REJECTED),
+    )
+
+
+class _Found(NamedTuple):
+    kind: Kind
+    also: tuple[Kind, ...]
+    matched: frozenset[int]
+    lives: list[Life]
+
+
+def _find(search: Search, text: str, kind: Kind | None) -> _Found | None:
+    readings = readings_of(text, kind)
+    for reading in readings:
+        marks = search.matching(reading)
+        if marks:
+            matched = frozenset(mark.seq for mark in marks)
+            every = split({*marks, *search.same_rows(marks)})
+            lives = [
+                life for life in every if any(m.seq in matched for m in life.marks)
+            ]
+            also = _others(search, reading, readings)
+            return _Found(reading.kind, also, matched, lives)
+    return None
+
+
+def _others(
+    search: Search, taken: Reading, readings: Sequence[Reading]
+) -> tuple[Kind, ...]:
+    """Return what else a number stands for: of two systems, one may be meant."""
+    if taken.kind not in NUMBERS:
+        return ()
+    others = [each for each in readings if each.kind in NUMBERS and each != taken]
+    return tuple(each.kind for each in others if search.matching(each))

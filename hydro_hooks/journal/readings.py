@@ -1,0 +1,96 @@
+"""What a text may stand for: a host in one of its spellings, an id, a number."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from sqlalchemy import ColumnElement, Table, func, or_
+
+from hydro_hooks.event import storable
+from hydro_hooks.journal.records import Kind
+
+
+def host_in(text: str) -> str:
+    """Return the host (and port) in a host or a URL; empty where it has none."""
+    text = text.strip()
+    try:
+        place = urlsplit(text if "://" in text else f"//{text}").netloc
+    except ValueError:
+        return text
+    return place.rpartition("@")[2].rstrip(":")
+
+
+class Reading(NamedTuple):
+    """One thing that a text may stand for, and how it may be stored."""
+
+    kind: Kind
+    values: tuple[str, ...]
+
+
+_COLUMNS: Final = {
+    Kind.HOST: "jira_hostname",
+    Kind.JIRA: "jira_integration_id",
+    Kind.GITHUB: "github_installation_id",
+    Kind.EVENT: "id",
+    Kind.TRANSACTION: "transaction_id",
+}
+_SCHEMES: Final = ("https://", "http://", "")
+NUMBERS: Final = (Kind.JIRA, Kind.GITHUB)
+
+
+def readings_of(text: str, kind: Kind | None) -> list[Reading]:
+    """Return what `text` may stand for, the likeliest first."""
+    text = text.strip()
+    number = uuid_in(text)
+    readings = [Reading(each, (storable(text),)) for each in NUMBERS]
+    is_host = any(mark in text for mark in "./:")
+    if host_in(text):
+        readings.insert(0 if is_host else 2, Reading(Kind.HOST, _spellings(text)))
+    if number is not None:  # only then, or PostgreSQL refuses to compare it with a UUID
+        both = (Kind.EVENT, Kind.TRANSACTION)
+        readings[:0] = [Reading(each, (number,)) for each in both]
+    return [reading for reading in readings if kind in {None, reading.kind}]
+
+
+def uuid_in(text: str) -> str | None:
+    """Return the UUID that a text is, in canonical form."""
+    try:
+        return str(uuid.UUID(text.strip()))
+    except ValueError:
+        return None
+
+
+def _spellings(text: str) -> tuple[str, ...]:
+    """Return the ways in which apps write this host, which an index can find."""
+    host = host_in(text)
+    spellings = [text, text.rstrip("/")] + [
+        f"{scheme}{name}{slash}"
+        for name in (host, host.lower())
+        for scheme in _SCHEMES
+        for slash in ("", "/")
+    ]
+    return tuple(dict.fromkeys(storable(spelling) for spelling in spellings))
+
+
+Condition = Callable[[Table], ColumnElement[bool]]
+
+
+def exactly(reading: Reading) -> Condition:
+    """Return the condition that an index serves."""
+    return lambda table: table.c[_COLUMNS[reading.kind]].in_(reading.values)
+
+
+def loosely(reading: Reading) -> Condition:
+    """Any case, and hosts that were stored with a path; no index helps here."""
+    place = host_in(reading.values[0]).lower()
+    names = [f"{scheme}{place}" for scheme in _SCHEMES]
+
+    def condition(table: Table) -> ColumnElement[bool]:
+        host = func.lower(table.c.jira_hostname)
+        paths = [host.startswith(f"{name}/", autoescape=True) for name in names]
+        return or_(host.in_(names), *paths)
+
+    return condition

@@ -1,0 +1,207 @@
+"""The SQL: one statement a question, over all tables that hold events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    and_,
+    inspect,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
+
+from hydro_hooks import schema
+from hydro_hooks.errors import DatabaseError
+from hydro_hooks.event import Event
+from hydro_hooks.journal.lives import INSTALLATION, Mark
+from hydro_hooks.journal.readings import Condition, Reading, exactly, loosely
+from hydro_hooks.journal.records import Companions, Kind, Place, Record
+from hydro_hooks.tables import journal, outbox, rejected
+from hydro_hooks.transition import Action, State
+
+_Value = TypeVar("_Value")
+
+CHUNK: Final = 500
+"""Values in one IN; every driver takes that many parameters."""
+
+
+def held(connection: Connection) -> list[tuple[Table, Place]]:
+    """Return the tables that hold events here, and what being in them means."""
+    has_table = inspect(connection).has_table
+    if not has_table(journal.name):
+        message = (
+            f"the database has no table {journal.name}; give the app's database"
+            " (create_tables(engine), or a migration, makes its tables) or a gateway's"
+        )
+        raise DatabaseError(message)
+    if not has_table(outbox.name):
+        return [(journal, Place.RECEIVED)]
+    held = [(journal, Place.DELIVERED), (outbox, Place.WAITING)]
+    return [*held, (rejected, Place.REJECTED)] if has_table(rejected.name) else held
+
+
+_Columns = Callable[[Table, Place], list[ColumnElement[Any]]]
+
+
+def _marks(table: Table, place: Place) -> list[ColumnElement[Any]]:
+    app = table.c.settled_by if place is Place.RECEIVED else null()
+    return [*(table.c[name] for name in Mark._fields[:-1]), app.label("app")]
+
+
+def full(table: Table, place: Place) -> list[ColumnElement[Any]]:
+    """Return every column of a record; NULL for one that the table does not have."""
+    names = [column.name for column in journal.columns if column.name != "settled_at"]
+    settled_at = table.c.get("rejected_at", table.c.get("settled_at", null()))
+    return [
+        *(table.c.get(name, null()).label(name) for name in [*names, "error"]),
+        settled_at.label("settled_at"),
+        literal(place.value).label("place"),
+    ]
+
+
+class Search:
+    """What is read from one database.
+
+    Each question is one statement over all tables: an event that the relay moves from
+    one to another meanwhile is seen once, and is seen.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._held = held(connection)
+
+    def rows(self, columns: _Columns, condition: Condition) -> Sequence[Row[Any]]:
+        """Return the columns of every event that fits the condition."""
+        union = union_all(
+            *(
+                select(*columns(table, place)).where(condition(table))
+                for table, place in self._held
+            )
+        )
+        return self._connection.execute(union).all()
+
+    def matching(self, reading: Reading) -> list[Mark]:
+        """Return the marks of what a text stands for."""
+        rows = self.rows(_marks, exactly(reading))
+        if not rows and reading.kind is Kind.HOST:
+            rows = self.rows(_marks, loosely(reading))
+        return [Mark._make(row) for row in rows]
+
+    def same_rows(self, marks: Iterable[Mark]) -> Iterator[Mark]:
+        """Yield every mark of the keys that `marks` have."""
+        keys: dict[str, set[str]] = {}
+        for mark in marks:
+            if mark.row is not None:
+                keys.setdefault(mark.association, set()).add(mark.row)
+        for association, ids in keys.items():
+            for chunk in _chunks(sorted(ids)):
+                rows = self.rows(_marks, _about(association, chunk))
+                yield from (Mark._make(row) for row in rows)
+
+    def records(self, numbers: Sequence[int]) -> dict[int, Record]:
+        """Return the records of the events with these numbers."""
+        rows = (
+            row
+            for chunk in _chunks(numbers)
+            for row in self.rows(full, _numbered(chunk))
+        )
+        return {row.seq: record_of(row) for row in rows}
+
+    def companions(self, event: Event) -> tuple[Companions, ...]:
+        """Return what else the transaction of an event did."""
+        if event.transaction_id is None:
+            return ()
+        reading = Reading(Kind.TRANSACTION, (event.transaction_id,))
+        rows = self.rows(_what, exactly(reading))
+        counts = Counter((row.association, row.action) for row in rows)
+        counts[event.association, event.action.value] -= 1  # the event itself
+        return tuple(
+            Companions(association=association, action=Action(action), count=count)
+            for (association, action), count in sorted(counts.items())
+            if count > 0
+        )
+
+
+def _what(table: Table, _: Place) -> list[ColumnElement[Any]]:
+    return [table.c.association, table.c.action]
+
+
+def _numbered(numbers: Sequence[int]) -> Condition:
+    return lambda table: table.c.seq.in_(numbers)
+
+
+def _about(association: str, rows: Sequence[str]) -> Condition:
+    def condition(table: Table) -> ColumnElement[bool]:
+        columns = table.c
+        same: ColumnElement[bool] = columns.subject_id.in_(rows)
+        if association == INSTALLATION:
+            named = columns.jira_integration_id.in_(rows)
+            same = or_(same, and_(columns.subject_id.is_(None), named))
+        return and_(columns.association == association, same)
+
+    return condition
+
+
+def _chunks(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]
+
+
+def record_of(row: Row[Any]) -> Record:
+    """Return the record in a row of `full` columns."""
+    return Record(
+        event=_event(row),
+        seq=row.seq,
+        place=Place(row.place),
+        settled_at=row.settled_at,
+        settled_by=row.settled_by,
+        schema=row.schema,
+        attempts=row.attempts,
+        request_id=row.request_id,
+        payload=row.payload,
+        error=row.error,
+    )
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        id=row.id,
+        transaction_id=row.transaction_id,
+        occurred_at=row.occurred_at,
+        association=row.association,
+        subject_id=row.subject_id,
+        action=Action(row.action),
+        state=None if row.state is None else State(row.state),
+        jira_hostname=row.jira_hostname,
+        reason=row.reason,
+        jira_actor=row.jira_actor,
+        note=row.note,
+        origin=row.origin,
+        **_ids(row),
+    )
+
+
+def _ids(row: Row[Any]) -> dict[str, Any]:
+    """Return the ids; the columns hold them as text, the payload knows the integers."""
+    try:
+        value = schema.parse(row.payload)
+    except ValueError:  # as long as the columns tell the story, it is told
+        value = None
+    told = None
+    if isinstance(value, dict):
+        told = schema.event_from(value, received_at=row.occurred_at)
+    ids = {}
+    for name in ("github_installation_id", "jira_integration_id", "github_actor"):
+        column, original = getattr(row, name), getattr(told, name, None)
+        ids[name] = original if str(original) == column else column
+    return ids
