@@ -26,7 +26,8 @@ from hydro_hooks.detection.statements import Statements
 from hydro_hooks.detection.transactions import TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.errors import ConfigurationError, DatabaseError
-from hydro_hooks.models import TrackedModel
+from hydro_hooks.event import Event
+from hydro_hooks.models import TrackedModel, refuse_clash
 from hydro_hooks.settings import Settings
 from hydro_hooks.tables import missing_tables
 
@@ -60,6 +61,14 @@ class Hooks:
     def unregister(self) -> None:
         """Take every listener off again; a second call does nothing."""
         _listening.stop(self)
+
+    def model_of(self, event: Event) -> object:
+        """Return the model of an event, to give `Relay` as `sender_of`.
+
+        The event's association where none of these models has it.
+        """
+        models = {tracked.association: tracked.model for tracked in self.models}
+        return models.get(event.association, event.association)
 
     def check(self, engine: Engine) -> None:
         """Raise `DatabaseError` unless the engine's database has our tables."""
@@ -164,7 +173,7 @@ class _Listening:
         taken = list(self._models.values())
         for tracked in models:
             for other in taken:
-                _refuse_clash(tracked, other)
+                refuse_clash(tracked, other)
             taken.append(tracked)
         return None
 
@@ -179,8 +188,8 @@ class _Listening:
 
     def _attach_to_process(self) -> None:
         listen = functools.partial(self._listen, "process")
-        listen(Engine, "before_cursor_execute", self._before_cursor_execute)
-        listen(Engine, "after_cursor_execute", self._after_cursor_execute)
+        listen(Engine, "before_cursor_execute", self._statements.before)
+        listen(Engine, "after_cursor_execute", self._statements.after)
         listen(Engine, "commit", self._recorder.commit)
         listen(Engine, "prepare_twophase", self._prepare)
         listen(Session, "transient_to_pending", self._pending)
@@ -233,28 +242,6 @@ class _Listening:
         if owner == "process":
             session_delete.detach()
 
-    def _before_cursor_execute(
-        self,
-        connection: Connection,
-        _cursor: object,
-        statement: str,
-        _parameters: object,
-        context: Any,
-        _executemany: object,
-    ) -> None:
-        self._statements.before(connection, statement, context)
-
-    def _after_cursor_execute(
-        self,
-        connection: Connection,
-        _cursor: object,
-        statement: str,
-        _parameters: object,
-        context: Any,
-        _executemany: object,
-    ) -> None:
-        self._statements.after(connection, statement, context)
-
     def _prepare(self, connection: Connection, _xid: object) -> None:
         self._recorder.commit(connection)
 
@@ -302,27 +289,6 @@ def _on_mapper(
         function(tracked, connection, state)
 
     return listener
-
-
-def _refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:
-    names = f"{tracked.model.__name__} and {other.model.__name__}"
-    if tracked.model is other.model:
-        message = (
-            f"{tracked.model.__name__} is tracked already with another meaning;"
-            " unregister() it first, or give register() all at once"
-        )
-    elif issubclass(tracked.model, other.model) or issubclass(
-        other.model, tracked.model
-    ):
-        message = f"{names} inherit from each other; track the base class alone"
-    elif tracked.association == other.association:
-        message = (
-            f"{names} are both called {tracked.association!r}; give one a name of its"
-            " own with track(Model, association=...)"
-        )
-    else:
-        return
-    raise ConfigurationError(message)
 
 
 _listening: Final = _Listening()

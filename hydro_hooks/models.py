@@ -6,43 +6,19 @@ model that this one is related to may not be imported yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Integer, String, Table
+from sqlalchemy import Integer
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.inspection import inspect
-from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.expression import SelectBase
+from sqlalchemy.orm import Mapper
 
-from hydro_hooks.errors import MappingError
+from hydro_hooks.errors import ConfigurationError, MappingError
+from hydro_hooks.fields import Field, Meaning, field_of, flag_of
 from hydro_hooks.transition import State, Values
 
-Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | SelectBase"
-"""An attribute's name, the attribute, or an SQL expression over the row."""
-
 MAX_ASSOCIATION: Final = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Field:
-    """One thing that is read of a row.
-
-    Args:
-        expression: What to select.
-        attribute: Name of the mapped attribute that holds it, when it is a column.
-        is_generated: Whether the database may give that column a value by itself.
-        watched: Names of the row's own attributes that it depends on.
-        tables: Other tables that it reads, by scalar subquery.
-    """
-
-    expression: ColumnElement[Any]
-    attribute: str | None
-    is_generated: bool
-    watched: frozenset[str]
-    tables: frozenset[Table]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -219,11 +195,11 @@ def track(
         raise MappingError(name, "association", problem)
     given = (github_installation_id, jira_hostname, jira_integration_id)
     values = tuple(
-        None if meaning is None else _field(mapper, argument, meaning)
+        None if meaning is None else field_of(mapper, argument, meaning)
         for argument, meaning in zip(Values._fields, given, strict=True)
     )
-    flag = None if enabled is None else _flag(mapper, "enabled", enabled)
-    there = None if present is None else _flag(mapper, "present", present)
+    flag = None if enabled is None else flag_of(mapper, "enabled", enabled)
+    there = None if present is None else flag_of(mapper, "present", present)
     keys = tuple(
         mapper.get_property_by_column(column).key for column in mapper.primary_key
     )
@@ -257,118 +233,23 @@ def _mapper_of(model: type[Any]) -> Mapper[Any]:
     return mapper
 
 
-def _flag(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
-    field = _field(mapper, argument, meaning)
-    kind = field.expression.type
-    if isinstance(kind, String):
-        problem = (
-            f"is text ({kind!r}), of which every value but the empty one would count as"
-            f" true; give an expression, such as {mapper.class_.__name__}.status =="
-            " 'active'"
+def refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:
+    """Raise `ConfigurationError` where two tracked models cannot be told apart."""
+    names = f"{tracked.model.__name__} and {other.model.__name__}"
+    if tracked.model is other.model:
+        message = (
+            f"{tracked.model.__name__} is tracked already with another meaning;"
+            " unregister() it first, or give register() all at once"
         )
-        raise MappingError(mapper.class_.__name__, argument, problem)
-    if field.tables:
-        problem = "reads another table; give an expression over the row's own columns"
-        raise MappingError(mapper.class_.__name__, argument, problem)
-    return field
-
-
-def _field(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
-    name = mapper.class_.__name__
-    if isinstance(meaning, str):
-        meaning = _attribute(mapper, argument, meaning)
-    expression = _expression(meaning)
-    if expression is None:
-        problem = (
-            f"is {meaning!r}; give an attribute's name, a column attribute or an SQL"
-            " expression over the row"
+    elif issubclass(tracked.model, other.model) or issubclass(
+        other.model, tracked.model
+    ):
+        message = f"{names} inherit from each other; track the base class alone"
+    elif tracked.association == other.association:
+        message = (
+            f"{names} are both called {tracked.association!r}; give one a name of its"
+            " own with track(Model, association=...)"
         )
-        raise MappingError(name, argument, problem)
-    own, foreign = _reads(mapper, expression)
-    outside = [column for column in own if column.table not in mapper.tables]
-    if outside:
-        problem = (
-            f"reads {outside[0]}, which is not a column of {name}; follow it with a"
-            " scalar subquery: select(...).where(...).scalar_subquery()"
-        )
-        raise MappingError(name, argument, problem)
-    watched = frozenset(mapper.get_property_by_column(column).key for column in own)
-    is_column = isinstance(expression, Column) and len(watched) == 1
-    return Field(
-        expression=expression,
-        attribute=next(iter(watched)) if is_column else None,
-        is_generated=is_column and _is_generated(expression),
-        watched=watched,
-        tables=frozenset(foreign),
-    )
-
-
-def _attribute(mapper: Mapper[Any], argument: str, name: str) -> Any:
-    model = mapper.class_
-    attribute = getattr(model, name, None)
-    if attribute is None:
-        known = ", ".join(sorted(column.key for column in _column_attributes(mapper)))
-        problem = f"is {name!r}, which {model.__name__} does not have; it has {known}"
-        raise MappingError(model.__name__, argument, problem)
-    is_property = isinstance(attribute, property)
-    if is_property or not hasattr(attribute, "__clause_element__"):
-        problem = (
-            f"is {name!r}, which the database does not know; name a column attribute or"
-            " a hybrid property"
-        )
-        raise MappingError(model.__name__, argument, problem)
-    if isinstance(attribute, QueryableAttribute) and _is_relationship(attribute):
-        problem = (
-            f"is {name!r}, a relationship; name a column, or give a scalar subquery"
-            " that follows it"
-        )
-        raise MappingError(model.__name__, argument, problem)
-    return attribute
-
-
-def _column_attributes(mapper: Mapper[Any]) -> Iterator[Any]:
-    for column in mapper.columns:
-        yield mapper.get_property_by_column(column)
-
-
-def _is_relationship(attribute: QueryableAttribute[Any]) -> bool:
-    prop = getattr(attribute, "property", None)
-    return prop is not None and not isinstance(prop, ColumnProperty)
-
-
-def _expression(meaning: Any) -> ColumnElement[Any] | None:
-    if hasattr(meaning, "__clause_element__"):
-        meaning = meaning.__clause_element__()
-    if isinstance(meaning, SelectBase):
-        meaning = meaning.scalar_subquery()
-    return meaning if isinstance(meaning, ColumnElement) else None
-
-
-def _reads(
-    mapper: Mapper[Any], expression: ClauseElement
-) -> tuple[set[Column[Any]], set[Table]]:
-    """Return the columns that an expression takes from the row, and other tables.
-
-    Inside a subquery only the row's own columns belong to the row: the subquery is
-    correlated to it.
-    """
-    mine = {column for table in mapper.tables for column in table.columns}
-    own: set[Column[Any]] = set()
-    foreign: set[Table] = set()
-    stack: list[tuple[Any, bool]] = [(expression, False)]
-    while stack:
-        element, is_inside = stack.pop()
-        if isinstance(element, Column):
-            if element in mine or not is_inside:
-                own.add(element)
-        elif isinstance(element, Table):
-            if element not in mapper.tables:
-                foreign.add(element)
-        else:
-            inside = is_inside or isinstance(element, SelectBase)
-            stack.extend((child, inside) for child in element.get_children())
-    return own, foreign
-
-
-def _is_generated(column: Any) -> bool:
-    return column.server_default is not None or column.server_onupdate is not None
+    else:
+        return
+    raise ConfigurationError(message)

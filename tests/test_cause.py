@@ -475,4 +475,4 @@ def test_the_warning_comes_from_the_librarys_logger(
     with caplog.at_level(logging.WARNING, logger="hydro_hooks"):
         handler()
 
-    assert [record.name for record in caplog.records] == ["hydro_hooks.cause"]
+    assert [record.name for record in caplog.records] == ["hydro_hooks.cause.block"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, String, event, select
@@ -18,8 +19,6 @@ from sqlalchemy.orm import (
 )
 from tracked_models import Installation, Subscription, mappings
 
-from hydro_hooks.testing import recorded
-
 from hydro_hooks import (
     ConfigurationError,
     DatabaseError,
@@ -31,6 +30,7 @@ from hydro_hooks import (
     subscription,
     track,
 )
+from hydro_hooks.testing import recorded
 
 
 class Base(DeclarativeBase):
@@ -299,6 +299,15 @@ def test_check_names_the_tables_that_are_missing(
             hooks.check(engine)
         create_tables(engine)
         hooks.check(engine)
+
+
+def test_the_model_of_an_event_is_the_sender_of_its_signals(session: Session) -> None:
+    session.add(Installation())
+    session.commit()
+    [event] = recorded(session)
+
+    assert register(*mappings()).model_of(event) is Installation
+    assert register(*mappings()).model_of(replace(event, association="x")) == "x"
 
 
 def test_sessions_and_engines_from_before_are_seen(engine: Engine) -> None:

@@ -14,7 +14,8 @@ from sqlalchemy.orm import InstanceState
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Lock
 from hydro_hooks.detection.transactions import Candidate
-from hydro_hooks.models import Field, TrackedModel
+from hydro_hooks.fields import Field
+from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import State, Values
 
 Known: TypeAlias = tuple[State, Values | None]

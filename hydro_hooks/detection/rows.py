@@ -30,7 +30,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.expression import ScalarSelect
 from sqlalchemy.sql.visitors import iterate
 
-from hydro_hooks.models import Field, TrackedModel
+from hydro_hooks.fields import Field
+from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import State, Values
 

@@ -68,7 +68,15 @@ class Statements:
         """Forget what was decided of statements: the models have changed."""
         self._touched.clear()
 
-    def before(self, connection: Connection, statement: str, context: Any) -> None:
+    def before(
+        self,
+        connection: Connection,
+        _cursor: object,
+        statement: str,
+        _parameters: object,
+        context: Any,
+        _executemany: object,
+    ) -> None:
         """Read what a flush's statement will change; warn of what is not followed.
 
         Args:
@@ -89,7 +97,15 @@ class Statements:
                 return
             self._warn_of_statement(statement, compiled)
 
-    def after(self, connection: Connection, statement: str, context: Any) -> None:
+    def after(
+        self,
+        connection: Connection,
+        _cursor: object,
+        statement: str,
+        _parameters: object,
+        context: Any,
+        _executemany: object,
+    ) -> None:
         """Follow a savepoint that was set, released or rolled back to.
 
         Args:

@@ -1,0 +1,172 @@
+"""A field: one thing that is read of a row, from what the user said it is.
+
+Attributes are looked up without configuring mappers: when `register()` runs, another
+model that this one is related to may not be imported yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sqlalchemy import Column, ColumnElement, String, Table
+from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.expression import SelectBase
+
+from hydro_hooks.errors import MappingError
+
+Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | SelectBase"
+"""An attribute's name, the attribute, or an SQL expression over the row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Field:
+    """One thing that is read of a row.
+
+    Args:
+        expression: What to select.
+        attribute: Name of the mapped attribute that holds it, when it is a column.
+        is_generated: Whether the database may give that column a value by itself.
+        watched: Names of the row's own attributes that it depends on.
+        tables: Other tables that it reads, by scalar subquery.
+    """
+
+    expression: ColumnElement[Any]
+    attribute: str | None
+    is_generated: bool
+    watched: frozenset[str]
+    tables: frozenset[Table]
+
+
+def flag_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
+    """Return the field of a flag, whose value counts as true or false.
+
+    Raises:
+        MappingError: As for `field_of()`; text, or of another table.
+    """
+    field = field_of(mapper, argument, meaning)
+    kind = field.expression.type
+    if isinstance(kind, String):
+        problem = (
+            f"is text ({kind!r}), of which every value but the empty one would count as"
+            f" true; give an expression, such as {mapper.class_.__name__}.status =="
+            " 'active'"
+        )
+        raise MappingError(mapper.class_.__name__, argument, problem)
+    if field.tables:
+        problem = "reads another table; give an expression over the row's own columns"
+        raise MappingError(mapper.class_.__name__, argument, problem)
+    return field
+
+
+def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
+    """Return the field that the user means.
+
+    Args:
+        mapper: Of the model.
+        argument: Name of the argument, for errors.
+        meaning: What the user gave.
+
+    Raises:
+        MappingError: The model does not have it, or the database does not know it.
+    """
+    name = mapper.class_.__name__
+    if isinstance(meaning, str):
+        meaning = _attribute(mapper, argument, meaning)
+    expression = _expression(meaning)
+    if expression is None:
+        problem = (
+            f"is {meaning!r}; give an attribute's name, a column attribute or an SQL"
+            " expression over the row"
+        )
+        raise MappingError(name, argument, problem)
+    own, foreign = _reads(mapper, expression)
+    outside = [column for column in own if column.table not in mapper.tables]
+    if outside:
+        problem = (
+            f"reads {outside[0]}, which is not a column of {name}; follow it with a"
+            " scalar subquery: select(...).where(...).scalar_subquery()"
+        )
+        raise MappingError(name, argument, problem)
+    watched = frozenset(mapper.get_property_by_column(column).key for column in own)
+    is_column = isinstance(expression, Column) and len(watched) == 1
+    return Field(
+        expression=expression,
+        attribute=next(iter(watched)) if is_column else None,
+        is_generated=is_column and _is_generated(expression),
+        watched=watched,
+        tables=frozenset(foreign),
+    )
+
+
+def _attribute(mapper: Mapper[Any], argument: str, name: str) -> Any:
+    model = mapper.class_
+    attribute = getattr(model, name, None)
+    if attribute is None:
+        known = ", ".join(sorted(column.key for column in _column_attributes(mapper)))
+        problem = f"is {name!r}, which {model.__name__} does not have; it has {known}"
+        raise MappingError(model.__name__, argument, problem)
+    is_property = isinstance(attribute, property)
+    if is_property or not hasattr(attribute, "__clause_element__"):
+        problem = (
+            f"is {name!r}, which the database does not know; name a column attribute or"
+            " a hybrid property"
+        )
+        raise MappingError(model.__name__, argument, problem)
+    if isinstance(attribute, QueryableAttribute) and _is_relationship(attribute):
+        problem = (
+            f"is {name!r}, a relationship; name a column, or give a scalar subquery"
+            " that follows it"
+        )
+        raise MappingError(model.__name__, argument, problem)
+    return attribute
+
+
+def _column_attributes(mapper: Mapper[Any]) -> Iterator[Any]:
+    for column in mapper.columns:
+        yield mapper.get_property_by_column(column)
+
+
+def _is_relationship(attribute: QueryableAttribute[Any]) -> bool:
+    prop = getattr(attribute, "property", None)
+    return prop is not None and not isinstance(prop, ColumnProperty)
+
+
+def _expression(meaning: Any) -> ColumnElement[Any] | None:
+    if hasattr(meaning, "__clause_element__"):
+        meaning = meaning.__clause_element__()
+    if isinstance(meaning, SelectBase):
+        meaning = meaning.scalar_subquery()
+    return meaning if isinstance(meaning, ColumnElement) else None
+
+
+def _reads(
+    mapper: Mapper[Any], expression: ClauseElement
+) -> tuple[set[Column[Any]], set[Table]]:
+    """Return the columns that an expression takes from the row, and other tables.
+
+    Inside a subquery only the row's own columns belong to the row: the subquery is
+    correlated to it.
+    """
+    mine = {column for table in mapper.tables for column in table.columns}
+    own: set[Column[Any]] = set()
+    foreign: set[Table] = set()
+    stack: list[tuple[Any, bool]] = [(expression, False)]
+    while stack:
+        element, is_inside = stack.pop()
+        if isinstance(element, Column):
+            if element in mine or not is_inside:
+                own.add(element)
+        elif isinstance(element, Table):
+            if element not in mapper.tables:
+                foreign.add(element)
+        else:
+            inside = is_inside or isinstance(element, SelectBase)
+            stack.extend((child, inside) for child in element.get_children())
+    return own, foreign
+
+
+def _is_generated(column: Any) -> bool:
+    return column.server_default is not None or column.server_onupdate is not None
