@@ -7,11 +7,13 @@ at least once: a receiver knows a repeat by the event's id.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 from zlib import crc32
 
-from sqlalchemy import Connection, Dialect, insert
+from sqlalchemy import Connection, Dialect, func, insert, select
 
 from hydro_hooks import schema
 from hydro_hooks.event import Event
@@ -122,6 +124,26 @@ def event_in(row: Mapping[str, Any]) -> Event:
         message = f"outbox row {row['seq']} holds no event of ours"
         raise ValueError(message)
     return event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What is recorded and not delivered yet.
+
+    Args:
+        count: Events in the outbox.
+        oldest_occurred_at: When the oldest of them occurred, UTC; None without any.
+    """
+
+    count: int
+    oldest_occurred_at: datetime | None
+
+
+def waiting(connection: Connection) -> Waiting:
+    """Return how many events wait for delivery, and since when."""
+    statement = select(func.count(), func.min(outbox.c.occurred_at)).select_from(outbox)
+    count, oldest = connection.execute(statement).one()
+    return Waiting(count=count, oldest_occurred_at=oldest)
 
 
 def _text_or_none(value: int | str | None) -> str | None:

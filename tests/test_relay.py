@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -18,6 +18,8 @@ from hydro_hooks import claims, tables
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.relay import Counts, Relay
 from hydro_hooks.settings import Settings
+from hydro_hooks.sinks import Message
+from hydro_hooks.verdict import Answer, Fault
 
 
 @pytest.fixture
@@ -188,6 +190,35 @@ def test_a_database_that_is_away_does_not_end_the_relay(
     engine.dispose()
 
 
+class BrokenSink:
+    """A user's own sink, which fails where it should return a fault."""
+
+    is_closed = False
+
+    def send(self, _: Sequence[Message], /) -> Answer | Fault:
+        message = "broken"
+        raise LookupError(message)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_sink_that_raises_ends_neither_the_relay_nor_the_event(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = record(engine, sample_events(1))
+    sink = BrokenSink()
+    relay = Relay(engine, sink=sink)
+    relay.start()
+
+    wait_until(lambda: "The relay failed; events are kept" in caplog.text)
+
+    assert len(relay_threads()) == 1
+    assert relay.stop()
+    assert sink.is_closed
+    assert ids_in(engine, tables.outbox) == ids
+
+
 def test_a_relay_that_lost_its_lease_settles_nothing(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -244,13 +275,15 @@ import os, sys, time
 from sqlalchemy import create_engine
 from hydro_hooks.relay import Relay
 from hydro_hooks.settings import Settings
+from hydro_hooks.sinks import Message
+from hydro_hooks.verdict import Answer, Fault
 engine = create_engine(sys.argv[1])
 relay = Relay(engine, Settings(base_url=sys.argv[2], secrets=("s",)))
 relay.start()
 """
 
 ENDING = """
-time.sleep(0.3)
+input()
 print("the program is done", flush=True)
 """
 
@@ -265,9 +298,11 @@ def delivered():
 
 while delivered() < 1:
     time.sleep(0.01)
+pool = engine.pool
 child = os.fork()
 if child == 0:
     relay.start()
+    assert engine.pool is not pool, "the parent's connections are used"
     while delivered() < 2:
         time.sleep(0.01)
     sys.exit(0 if relay.stop() else 1)
@@ -276,17 +311,52 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+def ending_program(database: Database, url: str) -> subprocess.Popen[str]:
+    """Start a program with a relay; it ends once it reads a line."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM + ENDING, database.text_url, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def test_a_program_ends_while_its_relay_waits_for_an_answer(
     engine: Engine, database: Database
 ) -> None:
     record(engine, sample_events(1))
     never = threading.Event()
     with ScriptedGateway([Scripted(awaits=never)]) as gateway:
-        done = run_program(PROGRAM + ENDING, database.text_url, gateway.url)
+        program = ending_program(database, gateway.url)
+        gateway.wait_for(1)
+
+        output = program.communicate("\n", timeout=15)  # sooner than the answer
         never.set()
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "the program is done\n"
+    assert output == ("the program is done\n", "")
+    assert program.returncode == 0
+
+
+def test_a_program_that_ends_settles_what_is_answered_soon(
+    engine: Engine, database: Database
+) -> None:
+    ids = record(engine, sample_events(1))
+    goes_on = threading.Event()
+    with ScriptedGateway([Scripted(awaits=goes_on)]) as gateway:
+        program = ending_program(database, gateway.url)
+        gateway.wait_for(1)
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write("\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == "the program is done\n"
+
+        time.sleep(0.3)  # the interpreter is at its exit handlers
+        goes_on.set()
+        program.communicate(timeout=15)
+
+    assert ids_in(engine, tables.journal) == ids
 
 
 def test_a_forked_child_delivers_with_a_thread_of_its_own(

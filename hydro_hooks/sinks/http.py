@@ -1,0 +1,205 @@
+"""The Hydro gateway over HTTP: one signed POST per batch.
+
+What is signed is exactly what leaves. Redirects are never followed, the environment's
+proxies, certificates and netrc never used, TLS certificates always checked. Neither
+secrets, headers nor payload appear in what is returned, logged or shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+from urllib3.exceptions import HTTPError
+
+from hydro_hooks import schema
+from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.settings import Settings, check_base_url
+from hydro_hooks.signing import HydroHmac, OutgoingRequest, Signer
+from hydro_hooks.sinks import Message
+from hydro_hooks.sinks.deadline import Deadline, pool_classes
+from hydro_hooks.verdict import Answer, Fault
+
+CLUSTER: Final = "potomac"
+CONNECT_SECONDS: Final = 3.0
+TOTAL_SECONDS: Final = 10.0
+MAX_ANSWER: Final = 1 << 20
+"""Bytes read of an answer's body; the rest is not waited for."""
+
+_CHUNK: Final = 1 << 14
+
+
+class HttpSink:
+    """Posts batches to `settings.base_url`.
+
+    One connection is kept alive between batches. Safe to use from several threads, and
+    after a fork, when the child opens connections of its own.
+
+    Args:
+        settings: With a `base_url`.
+        signer: Makes the headers that prove where a request comes from; by default
+            `HydroHmac` with the secrets of the settings.
+        connect_seconds: The most that connecting may take.
+        total_seconds: The most that a request may take, from its first byte to the
+            answer's last.
+
+    Raises:
+        ConfigurationError: No `base_url`, or one that signed events may not go to.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        signer: Signer | None = None,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        if settings.base_url is None:
+            message = "HYDRO_BASE_URL is not set; set it to deliver events"
+            raise ConfigurationError(message)
+        check_base_url(settings.base_url)
+        self._url = settings.base_url
+        self._app = settings.app
+        self._signer = signer or HydroHmac(settings.secrets)
+        self._total_seconds = total_seconds
+        self._timeout = (connect_seconds, total_seconds)
+        self._session = _new_session()
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"HttpSink({self._url.partition('?')[0]!r})"
+
+    def close(self) -> None:
+        """Close the connection that is kept alive."""
+        self._session.close()
+
+    def send(self, messages: Sequence[Message], /) -> Answer | Fault:
+        """Send a batch as one request and return what came back."""
+        body = body_of(messages)
+        request = OutgoingRequest(
+            method="POST",
+            url=self._url,
+            body=body,
+            event_ids=tuple(message.event_id for message in messages),
+            sent_at=datetime.now(UTC),
+        )
+        try:
+            prepared = self._prepare(request)
+        except Exception as error:
+            # A user's signer may raise anything; what it says may hold a secret.
+            problem = (
+                f"the signer {type(self._signer).__name__} failed"
+                f" ({type(error).__name__}): check the signer and its secrets"
+            )
+            return Fault(problem=problem, is_passing=False)
+        return self._post(prepared)
+
+    def _prepare(self, request: OutgoingRequest) -> requests.PreparedRequest:
+        headers: Mapping[str, str] = {
+            **self._signer(request),
+            "Content-Type": "application/json",
+            "X-Hydro-App": self._app,
+            "User-Agent": "hydro-hooks",
+            "Accept": "application/json",
+            # Nothing is unpacked: an answer's size is what was read of it.
+            "Accept-Encoding": "identity",
+        }
+        return requests.Request(
+            request.method, request.url, headers=headers, data=request.body
+        ).prepare()
+
+    def _post(self, request: requests.PreparedRequest) -> Answer | Fault:
+        deadline = Deadline(self._total_seconds)
+        try:
+            with deadline:
+                answer = self._exchange(request)
+        except (requests.RequestException, HTTPError, OSError) as error:
+            return _late(deadline) if deadline.has_passed else _fault(error)
+        # A body without a length ends where the connection ends, so one that was cut
+        # at the deadline looks complete.
+        return _late(deadline) if deadline.has_passed else answer
+
+    def _exchange(self, request: requests.PreparedRequest) -> Answer:
+        session = self._own_session()
+        response = session.send(
+            request,
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=True,
+        )
+        with contextlib.closing(response):
+            body = b"".join(_chunks(response.raw))
+        return Answer(status=response.status_code, headers=response.headers, body=body)
+
+    def _own_session(self) -> requests.Session:
+        if self._pid != os.getpid():
+            # Forked: the parent still uses the connection that this session holds.
+            self._session = _new_session()
+            self._pid = os.getpid()
+        return self._session
+
+
+class _Adapter(HTTPAdapter):
+    """The transport of requests, with connections that end at a deadline."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        # Any: whatever requests hands through to urllib3.
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = pool_classes
+
+
+def _new_session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
+    return session
+
+
+def body_of(messages: Sequence[Message]) -> bytes:
+    """Return a batch as the exact bytes of a request's body."""
+    events = [
+        {"schema": message.schema, "value": message.value, "cluster": CLUSTER}
+        for message in messages
+    ]
+    return schema.dumps({"events": events}).encode()
+
+
+def _chunks(raw: HTTPResponse) -> Iterator[bytes]:
+    size = 0
+    for chunk in raw.stream(_CHUNK, decode_content=False):
+        yield chunk[: MAX_ANSWER - size]
+        size += len(chunk)
+        if size >= MAX_ANSWER:
+            return
+
+
+def _late(deadline: Deadline) -> Fault:
+    return Fault(problem=f"no whole answer within {deadline.seconds:g} s")
+
+
+def _fault(error: BaseException) -> Fault:
+    """Return the fault that an error tells of, in words that hold no request."""
+    innermost = _innermost(error)
+    problem = type(innermost).__name__
+    if isinstance(innermost, OSError) and innermost.strerror:
+        problem = f"{problem}: {innermost.strerror}"
+    if isinstance(innermost, ssl.SSLCertVerificationError):
+        remedy = "the gateway's certificate is not trusted: check HYDRO_BASE_URL"
+        return Fault(problem=f"{remedy} ({problem})", is_passing=False)
+    return Fault(problem=f"the gateway cannot be reached ({problem})")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error

@@ -1,0 +1,479 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from databases import Database
+from sample_events import ids_in, record, rows_in, sample_event, sample_events
+from sqlalchemy import Engine, create_engine, event, insert, select, text
+from sqlalchemy.exc import IntegrityError
+
+from hydro_hooks import claims, outbox, tables
+from hydro_hooks.claims import Lease, Settlement
+from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.tables import SHARDS
+
+MINUTE = timedelta(minutes=1)
+OVER_AT_ONCE = timedelta(0)
+SHARD = outbox.shard_of("19")
+
+
+def claimed(engine: Engine, duration: timedelta = MINUTE) -> Lease:
+    lease = try_to_claim(engine, duration)
+    assert lease is not None
+    return lease
+
+
+def try_to_claim(engine: Engine, duration: timedelta = MINUTE) -> Lease | None:
+    claims.ready_shards(engine)
+    with claims.transaction(engine) as connection:
+        return claims.claim(connection, SHARD, duration)
+
+
+def heads(engine: Engine, limit: int = claims.MAX_BATCH) -> list[Any]:
+    with claims.transaction(engine) as connection:
+        return claims.head(connection, SHARD, limit)
+
+
+def settled(engine: Engine, lease: Lease, **what: Any) -> bool:
+    settlement = Settlement(schema="jira.v1.Action", settled_by="test", **what)
+    with claims.transaction(engine) as connection:
+        return claims.settle(connection, lease, settlement)
+
+
+def released(engine: Engine, lease: Lease) -> None:
+    with claims.transaction(engine) as connection:
+        claims.release(connection, lease)
+
+
+def shard_row(engine: Engine) -> dict[str, Any]:
+    return rows_in(engine, tables.shard)[SHARD]
+
+
+def test_rows_of_shards_are_made_where_they_are_missing(engine: Engine) -> None:
+    assert claims.ready_shards(engine) == []
+
+    with engine.begin() as connection:
+        connection.execute(tables.shard.delete().where(tables.shard.c.shard > 3))
+    assert claims.ready_shards(engine) == []
+
+    rows = rows_in(engine, tables.shard)
+    assert [row["shard"] for row in rows] == list(range(SHARDS))
+
+
+def test_relays_that_start_at_once_make_the_rows_once(engine: Engine) -> None:
+    barrier = threading.Barrier(4)
+
+    def start() -> list[int]:
+        barrier.wait()
+        return claims.ready_shards(engine)
+
+    with ThreadPoolExecutor(4) as pool:
+        results = [future.result() for future in [pool.submit(start) for _ in range(4)]]
+
+    assert results == [[], [], [], []]
+    assert len(rows_in(engine, tables.shard)) == SHARDS
+
+
+def test_a_shard_with_events_is_ready(engine: Engine) -> None:
+    record(engine, [sample_event(jira_integration_id=number) for number in (19, 20)])
+
+    ready = claims.ready_shards(engine)
+
+    assert sorted(ready) == sorted({outbox.shard_of("19"), outbox.shard_of("20")})
+
+
+def test_a_leased_shard_is_not_ready_until_it_is_released(engine: Engine) -> None:
+    record(engine, [sample_event()])
+    lease = claimed(engine)
+    assert claims.ready_shards(engine) == []
+
+    released(engine, lease)
+
+    assert claims.ready_shards(engine) == [SHARD]
+
+
+def test_a_lease_that_is_over_is_free_for_another(engine: Engine) -> None:
+    record(engine, [sample_event()])
+    old = claimed(engine, OVER_AT_ONCE)
+    assert claims.ready_shards(engine) == [SHARD]
+
+    new = claimed(engine)
+
+    assert new.token != old.token
+
+
+def test_a_leased_shard_is_not_leased_again(engine: Engine) -> None:
+    claimed(engine)
+
+    assert try_to_claim(engine) is None
+
+
+def test_of_relays_that_claim_at_once_one_gets_the_shard(engine: Engine) -> None:
+    claims.ready_shards(engine)
+    barrier = threading.Barrier(4)
+
+    def claim() -> Lease | None:
+        barrier.wait()
+        with claims.transaction(engine) as connection:
+            return claims.claim(connection, SHARD, MINUTE)
+
+    with ThreadPoolExecutor(4) as pool:
+        results = [future.result() for future in [pool.submit(claim) for _ in range(4)]]
+
+    assert len([lease for lease in results if lease is not None]) == 1
+
+
+def test_a_claim_does_not_wait_for_the_one_who_settles(
+    engine: Engine, database: Database
+) -> None:
+    if database.kind == "sqlite":
+        pytest.skip("SQLite has one writer at a time; the others wait for it")
+    claims.ready_shards(engine)
+
+    with claims.transaction(engine) as settling:
+        claims.claim(settling, SHARD, MINUTE)
+        with claims.transaction(engine) as other:
+            other.execute(text(LOCK_WAIT[database.kind]))
+
+            assert claims.claim(other, SHARD, MINUTE) is None
+
+
+LOCK_WAIT = {
+    "postgresql": "SET LOCAL lock_timeout = '1s'",
+    "mariadb": "SET SESSION innodb_lock_wait_timeout = 1",
+}
+
+
+def test_the_head_is_read_in_order_up_to_a_number(engine: Engine) -> None:
+    ids = record(engine, sample_events(60))
+
+    rows = heads(engine)
+
+    assert [row["id"] for row in rows] == ids[:50]
+    assert [row["id"] for row in heads(engine, 3)] == ids[:3]
+
+
+def test_the_head_holds_no_other_shards_events(engine: Engine) -> None:
+    mine = sample_event()
+    record(engine, [sample_event(jira_integration_id=20), mine])
+
+    assert [row["id"] for row in heads(engine)] == [mine.id]
+
+
+def test_the_head_ends_before_256_kib(engine: Engine) -> None:
+    record(engine, sample_events(50, note="ë" * 3500))
+
+    rows = heads(engine)
+
+    sizes = [len(row["payload"].encode()) for row in rows]
+    assert sum(sizes) <= claims.MAX_BATCH_BYTES < sum(sizes) + sizes[0]
+
+
+def test_an_event_larger_than_a_batch_is_a_batch(engine: Engine) -> None:
+    record(engine, sample_events(2, note="x" * 300_000))
+
+    assert len(heads(engine)) == 1
+
+
+def test_an_event_committed_late_is_found_below_later_ones(
+    engine: Engine, database: Database
+) -> None:
+    if database.kind == "sqlite":
+        pytest.skip("SQLite has one writer at a time: nothing commits out of order")
+    late, early = sample_event(), sample_event()
+    with engine.connect() as slow, slow.begin() as transaction:
+        outbox.record(slow, [late])
+        record(engine, [early])
+        lease = claimed(engine)
+        settled(engine, lease, delivered=(heads(engine)[0]["seq"],))
+        transaction.commit()
+
+    assert [row["id"] for row in heads(engine)] == [late.id]
+
+
+def test_delivered_events_move_to_the_journal(engine: Engine) -> None:
+    events = sample_events(3)
+    record(engine, events)
+    before = rows_in(engine, tables.outbox)
+    lease = claimed(engine)
+
+    assert settled(engine, lease, delivered=(before[0]["seq"], before[2]["seq"]))
+
+    assert ids_in(engine, tables.outbox) == [events[1].id]
+    rows = rows_in(engine, tables.journal)
+    assert [row["seq"] for row in rows] == [before[0]["seq"], before[2]["seq"]]
+    assert [outbox.event_in(row) for row in rows] == [events[0], events[2]]
+    [row, _] = rows
+    assert row["schema"] == "jira.v1.Action"
+    assert row["attempts"] == 1
+    assert row["settled_by"] == "test"
+    assert abs(row["settled_at"] - datetime.now(UTC)) < timedelta(hours=1)
+    for name in outbox.searchable_row(events[0]):
+        assert row[name] == before[0][name]
+
+
+def test_rejected_events_are_kept_with_the_reason(engine: Engine) -> None:
+    events = sample_events(3)
+    record(engine, events)
+    rows = rows_in(engine, tables.outbox)
+    lease = claimed(engine)
+
+    settled(
+        engine,
+        lease,
+        rejected=((rows[0]["seq"], "bad"), (rows[1]["seq"], "wörse")),
+    )
+
+    assert ids_in(engine, tables.outbox) == [events[2].id]
+    kept = rows_in(engine, tables.rejected)
+    assert [row["error"] for row in kept] == ["bad", "wörse"]
+    assert [outbox.event_in(row) for row in kept] == events[:2]
+    assert kept[0]["attempts"] == 1
+    assert kept[0]["schema"] == "jira.v1.Action"
+
+
+def test_rows_of_the_outbox_are_never_updated(engine: Engine) -> None:
+    record(engine, sample_events(2))
+    statements: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(*args: object) -> None:
+        statements.append(str(args[2]))
+
+    lease = claimed(engine)
+    first, second = heads(engine)
+    settled(
+        engine,
+        lease,
+        delivered=(first["seq"],),
+        rejected=((second["seq"], "bad"),),
+    )
+
+    assert any("DELETE FROM hydro_outbox" in statement for statement in statements)
+    assert not any("UPDATE hydro_outbox" in statement for statement in statements)
+
+
+def test_a_relay_that_lost_its_lease_writes_nothing(engine: Engine) -> None:
+    ids = record(engine, sample_events(2))
+    slow = claimed(engine, OVER_AT_ONCE)
+    claimed(engine)
+    shard = shard_row(engine)
+    first, second = heads(engine)
+
+    is_settled = settled(
+        engine,
+        slow,
+        delivered=(first["seq"],),
+        rejected=((second["seq"], "bad"),),
+        attempts=5,
+        delay=MINUTE,
+    )
+
+    assert not is_settled
+    assert ids_in(engine, tables.outbox) == ids
+    assert rows_in(engine, tables.journal) == []
+    assert rows_in(engine, tables.rejected) == []
+    assert shard_row(engine) == shard
+
+
+def test_a_relay_that_lost_its_lease_does_not_release_the_others(
+    engine: Engine,
+) -> None:
+    slow = claimed(engine, OVER_AT_ONCE)
+    claimed(engine)
+    shard = shard_row(engine)
+
+    released(engine, slow)
+
+    assert shard_row(engine) == shard
+
+
+def test_a_lease_that_is_over_and_not_taken_still_settles(engine: Engine) -> None:
+    ids = record(engine, [sample_event()])
+    lease = claimed(engine, OVER_AT_ONCE)
+
+    assert settled(engine, lease, delivered=(heads(engine)[0]["seq"],))
+
+    assert ids_in(engine, tables.journal) == ids
+
+
+def test_settling_holds_the_lease_for_another_while(engine: Engine) -> None:
+    lease = claimed(engine)
+    before = shard_row(engine)["leased_until"]
+
+    settled(engine, lease)
+
+    assert shard_row(engine)["leased_until"] > before
+    assert try_to_claim(engine) is None
+
+
+def test_a_shard_that_backs_off_is_neither_ready_nor_claimed(engine: Engine) -> None:
+    record(engine, [sample_event()])
+    lease = claimed(engine)
+    settled(engine, lease, attempts=3, delay=MINUTE)
+    released(engine, lease)
+
+    assert claims.ready_shards(engine) == []
+    assert try_to_claim(engine) is None
+
+
+def test_the_count_of_failed_tries_outlives_the_lease(engine: Engine) -> None:
+    lease = claimed(engine)
+    settled(engine, lease, attempts=3, delay=timedelta(0))
+    released(engine, lease)
+
+    assert claimed(engine).attempts == 3
+
+
+def test_what_was_tried_before_is_counted_in_the_journal(engine: Engine) -> None:
+    record(engine, [sample_event()])
+    lease = claimed(engine)
+    settled(engine, lease, attempts=3)
+    again = Lease(shard=SHARD, token=lease.token, attempts=3, duration=lease.duration)
+
+    settled(engine, again, delivered=(heads(engine)[0]["seq"],))
+
+    [row] = rows_in(engine, tables.journal)
+    assert row["attempts"] == 4
+
+
+ISOLATION = ("default", "AUTOCOMMIT", "SERIALIZABLE", "other")
+OTHER = {
+    "sqlite": "READ UNCOMMITTED",
+    "postgresql": "REPEATABLE READ",
+    "mariadb": "READ UNCOMMITTED",
+}
+
+
+@pytest.fixture(params=ISOLATION)
+def strange(
+    request: pytest.FixtureRequest, database: Database, engine: Engine
+) -> Iterator[Engine]:
+    """Yield engines of apps of all kinds; on SQLite with the driver's own BEGIN."""
+    level = OTHER[database.kind] if request.param == "other" else request.param
+    options = {} if level == "default" else {"isolation_level": level}
+    strange = create_engine(engine.url, **options)
+    yield strange
+    strange.dispose()
+
+
+def test_settling_is_one_transaction_at_any_isolation_level_of_the_app(
+    strange: Engine, engine: Engine
+) -> None:
+    assert_settling_is_atomic(strange)
+
+
+def test_settling_is_one_transaction_with_explicit_begin(engine: Engine) -> None:
+    assert_settling_is_atomic(engine)
+
+
+def assert_settling_is_atomic(engine: Engine) -> None:
+    ids = record(engine, sample_events(2))
+    lease = claimed(engine)
+    first, second = heads(engine)
+    what = {
+        "delivered": (first["seq"],),
+        "rejected": ((second["seq"], "bad"),),
+        "attempts": 7,
+    }
+    columns = [column.name for column in tables.rejected.c if column.name in second]
+    blocker = {name: second[name] for name in columns}
+    blocker.update(rejected_at=datetime.now(UTC), error="here first", schema="x")
+    with engine.begin() as connection:
+        connection.execute(insert(tables.rejected).values(blocker))
+    with pytest.raises(IntegrityError):
+        settled(engine, lease, **what)
+
+    assert ids_in(engine, tables.outbox) == ids
+    assert ids_in(engine, tables.journal) == []
+    assert shard_row(engine)["attempts"] == 0
+
+    with engine.begin() as connection:
+        connection.execute(tables.rejected.delete())
+    assert settled(engine, lease, **what)
+
+    assert ids_in(engine, tables.outbox) == []
+    assert ids_in(engine, tables.journal) == ids[:1]
+    assert ids_in(engine, tables.rejected) == ids[1:]
+
+
+def test_the_apps_connections_stay_as_they_were(
+    strange: Engine, database: Database
+) -> None:
+    def state() -> object:
+        with strange.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            if database.kind == "sqlite":
+                return driver.isolation_level  # how the driver treats BEGIN
+            if database.kind == "mariadb" and driver.get_autocommit():
+                return "AUTOCOMMIT"  # SQLAlchemy leaves the other level behind it
+            return connection.get_isolation_level()
+
+    before = state()
+
+    released(strange, claimed(strange))
+
+    assert state() == before
+
+
+def test_a_claim_waits_for_a_writer_instead_of_failing(database: Database) -> None:
+    if database.kind != "sqlite":
+        pytest.skip("about SQLite's one lock for writers")
+    engine = database.engine()
+    tables.create_tables(engine)
+    raw = engine.raw_connection()
+    raw.cursor().execute("PRAGMA journal_mode = WAL")
+    raw.close()
+    claims.ready_shards(engine)
+    writer = engine.connect()
+    transaction = writer.begin()
+    outbox.record(writer, [sample_event()])
+
+    with ThreadPoolExecutor(1) as pool:
+        claim = pool.submit(try_to_claim, engine)
+        transaction.commit()
+
+        assert claim.result() is not None
+    writer.close()
+    engine.dispose()
+
+
+TIME_ZONES = {
+    "sqlite": {},
+    "postgresql": {"connect_args": {"options": "-c timezone=Asia/Tokyo"}},
+    "mariadb": {"connect_args": {"init_command": "SET time_zone = '+09:00'"}},
+}
+
+
+def test_the_time_zone_of_a_connection_does_not_move_a_lease(
+    engine: Engine, database: Database
+) -> None:
+    abroad = database.engine(**TIME_ZONES[database.kind])
+    record(engine, [sample_event()])
+
+    lease = claimed(abroad)
+
+    assert try_to_claim(engine) is None
+    assert try_to_claim(abroad) is None
+    with engine.connect() as connection:
+        until = connection.scalar(
+            select(tables.shard.c.leased_until).where(
+                tables.shard.c.token == lease.token
+            )
+        )
+    assert until is not None
+    assert abs(until - datetime.now(UTC)) < timedelta(minutes=30)
+    abroad.dispose()
+
+
+def test_an_unknown_kind_of_database_is_named() -> None:
+    oracle = create_engine("postgresql+psycopg://127.0.0.1:1/none")
+    oracle.dialect.name = "oracle"
+
+    with pytest.raises(ConfigurationError, match="oracle"):
+        claims.ready_shards(oracle)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from sample_events import ids_in, record, rows_in, sample_event, sample_events
+from sqlalchemy import Engine, event
+
+from hydro_hooks import outbox, schema, tables
+from hydro_hooks.tables import SHARDS
+
+
+def test_an_event_comes_back_as_it_was_recorded(engine: Engine) -> None:
+    recorded = sample_event()
+
+    record(engine, [recorded])
+
+    [row] = rows_in(engine, tables.outbox)
+    assert outbox.event_in(row) == recorded
+
+
+def test_a_row_can_be_searched_and_routed_without_reading_its_payload(
+    engine: Engine,
+) -> None:
+    recorded = sample_event()
+
+    record(engine, [recorded])
+
+    [row] = rows_in(engine, tables.outbox)
+    assert row["id"] == recorded.id
+    assert row["aggregatetype"] == "subscription"
+    assert row["aggregateid"] == "19"
+    assert row["type"] == "subscription.destroy"
+    assert row["occurred_at"] == recorded.occurred_at
+    assert row["jira_hostname"] == "https://tëst-host.jira.com"
+    assert row["github_actor"] == "583231"
+    schema.load("jira.v1.Action").check(schema.parse(row["payload"]))
+
+
+def test_many_events_are_one_statement(engine: Engine) -> None:
+    statements: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(*args: object) -> None:
+        statements.append(str(args[2]))
+
+    ids = record(engine, sample_events(30))
+
+    inserts = [text for text in statements if text.startswith("INSERT")]
+    assert len(inserts) == 1
+    assert ids_in(engine, tables.outbox) == ids
+
+
+def test_events_of_a_rolled_back_transaction_are_not_recorded(engine: Engine) -> None:
+    with engine.connect() as connection, connection.begin() as transaction:
+        outbox.record(connection, [sample_event()])
+        transaction.rollback()
+
+    assert ids_in(engine, tables.outbox) == []
+
+
+@pytest.mark.parametrize("aggregate_id", ["19", "https://tëst-host.jira.com", ""])
+def test_an_aggregate_has_one_shard_for_ever(aggregate_id: str) -> None:
+    shard = outbox.shard_of(aggregate_id)
+
+    assert shard == outbox.shard_of(aggregate_id)
+    assert 0 <= shard < SHARDS
+
+
+def test_shards_are_numbered_as_they_are_in_databases_of_earlier_versions() -> None:
+    # Events that wait carry their shard: another number would break their order.
+    numbers = [outbox.shard_of(text) for text in ("19", "20", "https://a.example")]
+
+    assert numbers == [5, 2, 8]
+
+
+def test_nothing_waits_in_an_empty_outbox(engine: Engine) -> None:
+    with engine.connect() as connection:
+        waiting = outbox.waiting(connection)
+
+    assert waiting == outbox.Waiting(count=0, oldest_occurred_at=None)
+
+
+def test_what_waits_is_counted_from_the_oldest_on(engine: Engine) -> None:
+    oldest = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    record(engine, [sample_event(), sample_event(occurred_at=oldest), sample_event()])
+
+    with engine.connect() as connection:
+        waiting = outbox.waiting(connection)
+
+    assert waiting == outbox.Waiting(count=3, oldest_occurred_at=oldest)
