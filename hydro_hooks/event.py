@@ -30,7 +30,8 @@ class Event:
     Args:
         id: UUIDv7 as text; the same over all attempts to deliver it.
         transaction_id: UUIDv7 as text, shared by the events of one transaction.
-        occurred_at: When the change was made, UTC.
+        occurred_at: When the change was made, UTC, to the millisecond: as schemas tell
+            it, so that every database that holds the event holds the same.
         association: `installation`, `subscription`, or what `track()` was told.
         subject_id: The row's key as text; a composite key is a JSON array.
         action: What happened.
@@ -93,7 +94,7 @@ def event_of(transition: Transition, *, id: str, transaction_id: str) -> Event: 
     return Event(
         id=id,
         transaction_id=transaction_id,
-        occurred_at=stamp.occurred_at,
+        occurred_at=_to_the_millisecond(stamp.occurred_at),
         association=transition.subject.association,
         subject_id=key_as_text(transition.subject.key),
         action=transition.action,
@@ -131,6 +132,10 @@ def storable(text: str, limit: int = MAX_VALUE) -> str:
         .encode("utf-16", "surrogatepass")
         .decode("utf-16", "replace")
     )
+
+
+def _to_the_millisecond(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _as_text(value: Any) -> str | None:
