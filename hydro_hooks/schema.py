@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from uuid import NAMESPACE_URL, uuid5
 
 from hydro_hooks.cause import Reason
 from hydro_hooks.errors import ConfigurationError, InvalidEventError
@@ -238,8 +239,12 @@ def event_from(value: Mapping[str, Any], *, received_at: datetime) -> Event | No
 
 def _event_id(value: Mapping[str, Any]) -> str:
     given = value.get("eventId")
-    # Without an id two equal values may be two events: neither is taken for a repeat.
-    return given if isinstance(given, str) and is_id(given) else new_id()
+    if given is None:
+        # Two equal values may be two events: neither is taken for a repeat.
+        return new_id()
+    text = str(given)
+    # An id of another form, as a user's schema may have, is always the same UUID.
+    return text if is_id(text) else str(uuid5(NAMESPACE_URL, f"eventId:{text}"))
 
 
 def _occurred_at(value: Mapping[str, Any], received_at: datetime) -> datetime:

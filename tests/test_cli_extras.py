@@ -70,7 +70,7 @@ def test_the_other_commands_do_without_the_gateways_modules(tmp_path: Path) -> N
 
     result = run_without(
         tmp_path,
-        {"flask", "waitress", "rich"},
+        {"flask", "waitress"},
         "why",
         "x.y",
         "--database",

@@ -102,6 +102,24 @@ def test_the_gateway_accepts_the_apps_it_is_told(app: Engine, tmp_path: Path) ->
     assert accepted.stdout == "1 delivered, 0 rejected, 0 waiting\n"
 
 
+def test_a_users_own_schema_goes_from_the_relay_to_the_gateway(
+    app: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "mine.json"
+    properties: dict[str, object] = {"eventId": {}, "type": {}, "jiraHostname": {}}
+    path.write_text(json.dumps({"title": "acme.v1.Change", "properties": properties}))
+    record(app, installation(Action.CREATE))
+    monkeypatch.setenv("HYDRO_SCHEMA", str(path))
+
+    with a_gateway(tmp_path) as url:
+        result = run("relay", "--once", "--database", str(app.url), "--url", url)
+
+    place = ("--database", f"sqlite:///{tmp_path / 'hydro-gateway.db'}")
+    [line] = run("history", HOST, "--json", *place).stdout.splitlines()
+    assert result.stdout == "1 delivered, 0 rejected, 0 waiting\n"
+    assert json.loads(line)["schema"] == "acme.v1.Change"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_relay_delivers_until_a_signal_stops_it(
     app: Engine, tmp_path: Path, number: signal.Signals

@@ -163,6 +163,18 @@ def test_two_equal_v0_values_are_two_events() -> None:
     assert first.id != second.id
 
 
+def test_an_event_id_of_another_form_is_always_the_same_id() -> None:
+    first, again, other = (
+        schema.event_from({**v1(FULL), "eventId": given}, received_at=NOW)
+        for given in ("Order 7", "Order 7", "Order 8")
+    )
+
+    assert first is not None
+    assert other is not None
+    assert first == again
+    assert first.id != other.id
+
+
 @pytest.mark.parametrize("value", [{}, {"action": "explode"}, {"type": 5}])
 def test_a_value_that_names_no_action_is_no_event(value: dict[str, object]) -> None:
     assert schema.event_from(value, received_at=NOW) is None

@@ -6,7 +6,6 @@ from typing import Final
 
 EXTRAS: Final = {
     "click": "cli",
-    "rich": "cli",
     "flask": "gateway",
     "waitress": "gateway",
     "psycopg": "postgresql",

@@ -8,7 +8,7 @@ from sqlalchemy import URL
 from hydro_hooks.cli.parameters import app_settings, database_url
 from hydro_hooks.cli.terminal import logs_on_stderr, write
 from hydro_hooks.errors import ConfigurationError
-from hydro_hooks.settings import is_loopback
+from hydro_hooks.settings import Settings, is_loopback
 
 
 @click.command()
@@ -45,7 +45,8 @@ def gateway(
 
     A stand-in for one machine: senders sign with HYDRO_APP_SECRET, but nothing else
     guards it, so it listens on loopback unless told otherwise. Prints the URL to post
-    to, for HYDRO_BASE_URL; ends by SIGTERM or SIGINT.
+    to, for HYDRO_BASE_URL; ends by SIGTERM or SIGINT. Beside the packaged schemas it
+    accepts the one that HYDRO_SCHEMA names by path.
 
     \b
     Example:
@@ -67,14 +68,11 @@ def gateway(
         )
         raise ConfigurationError(message)
     with logs_on_stderr():
-        _serve(database, settings.secrets, apps or (settings.app,), (host, port))
+        _serve(database, settings, apps or (settings.app,), (host, port))
 
 
 def _serve(
-    database: URL,
-    secrets: tuple[str, ...],
-    apps: tuple[str, ...],
-    place: tuple[str, int],
+    database: URL, settings: Settings, apps: tuple[str, ...], place: tuple[str, int]
 ) -> None:
     # Imported late: flask and waitress are an extra of their own, and the other
     # commands do without them.
@@ -82,7 +80,9 @@ def _serve(
 
     engine = web.open_store(database)
     try:
-        app = web.create_app(engine, secrets=secrets, apps=apps)
+        app = web.create_app(
+            engine, secrets=settings.secrets, apps=apps, schemas=[settings.schema]
+        )
         web.serve(
             app,
             host=place[0],

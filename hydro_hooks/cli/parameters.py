@@ -152,8 +152,8 @@ def lookup_options(command: AnyCommand) -> AnyCommand:
 
 
 def app_settings() -> Settings:
-    """Return the app's name and secrets, without a look at where it delivers to."""
-    names = ("HYDRO_APP", "HYDRO_APP_SECRET")
+    """Return what is told of the app, without a look at where it delivers to."""
+    names = ("HYDRO_APP", "HYDRO_APP_SECRET", "HYDRO_SCHEMA")
     return Settings.from_env({name: os.environ.get(name, "") for name in names})
 
 
