@@ -154,7 +154,10 @@ def _select_by_key(tracked: TrackedModel, lock: Lock) -> Select[Any]:
     statement = _select(tracked).where(_is_one_of(tracked.mapper.primary_key))
     if lock is Lock.NONE:
         return statement
-    return statement.with_for_update(key_share=lock is Lock.UPDATE)
+    # In the order in which a flush takes the same locks, or two of them could deadlock.
+    return statement.order_by(*tracked.mapper.primary_key).with_for_update(
+        key_share=lock is Lock.UPDATE
+    )
 
 
 def _select(tracked: TrackedModel) -> Select[Any]:

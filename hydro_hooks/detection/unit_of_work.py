@@ -80,7 +80,7 @@ class UnitOfWork:
             candidate.changed = _changed(candidate)
         changing = [one for one in fresh if one.changed or one.is_delete]
         log.read.update((candidate.state, candidate) for candidate in changing)
-        for tracked in {candidate.tracked for candidate in changing}:
+        for tracked in dict.fromkeys(candidate.tracked for candidate in changing):
             for is_delete in (False, True):
                 group = [
                     candidate
