@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Column, ColumnElement, String, Table
+from sqlalchemy import Boolean, Column, ColumnElement, Integer, String, Table
 from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import SelectBase
@@ -21,21 +21,23 @@ Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | Selec
 """An attribute's name, the attribute, or an SQL expression over the row."""
 
 
+_PLAIN: Final = (Boolean, Integer, String)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Field:
     """One thing that is read of a row.
 
     Args:
         expression: What to select.
-        attribute: Name of the mapped attribute that holds it, when it is a column.
-        is_generated: Whether the database may give that column a value by itself.
+        attribute: Name of the mapped attribute that holds it, when it is a column whose
+            values are stored as they are.
         watched: Names of the row's own attributes that it depends on.
         tables: Other tables that it reads, by scalar subquery.
     """
 
     expression: ColumnElement[Any]
     attribute: str | None
-    is_generated: bool
     watched: frozenset[str]
     tables: frozenset[Table]
 
@@ -91,11 +93,11 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
         )
         raise MappingError(name, argument, problem)
     watched = frozenset(mapper.get_property_by_column(column).key for column in own)
-    is_column = isinstance(expression, Column) and len(watched) == 1
+    # A type of the program's own may store another value than the object has.
+    is_plain = isinstance(expression, Column) and isinstance(expression.type, _PLAIN)
     return Field(
         expression=expression,
-        attribute=next(iter(watched)) if is_column else None,
-        is_generated=is_column and _is_generated(expression),
+        attribute=next(iter(watched)) if is_plain else None,
         watched=watched,
         tables=frozenset(foreign),
     )
@@ -166,7 +168,3 @@ def _reads(
             inside = is_inside or isinstance(element, SelectBase)
             stack.extend((child, inside) for child in element.get_children())
     return own, foreign
-
-
-def _is_generated(column: Any) -> bool:
-    return column.server_default is not None or column.server_onupdate is not None

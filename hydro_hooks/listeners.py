@@ -12,13 +12,13 @@ import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.orm import InstanceState, Mapper, Session
+from sqlalchemy.orm import InstanceState, Mapper, QueryableAttribute, Session
 from sqlalchemy.orm.attributes import instance_state
 
-from hydro_hooks.detection import session_delete
+from hydro_hooks.detection import rows, session_delete
 from hydro_hooks.detection.cascades import Cascades
 from hydro_hooks.detection.recorder import OnFailure, Recorder
 from hydro_hooks.detection.stamps import Kind, Stamps
@@ -179,6 +179,7 @@ class _Listening:
 
     def _renew(self) -> None:
         """Decide anew what depends on the models."""
+        rows.forget()
         self._cascades.forget()
         self._statements.forget()
         if self._cascades.are_configured():
@@ -191,23 +192,25 @@ class _Listening:
         listen(Engine, "before_cursor_execute", self._statements.before)
         listen(Engine, "after_cursor_execute", self._statements.after)
         listen(Engine, "commit", self._recorder.commit)
-        listen(Engine, "prepare_twophase", self._prepare)
+        listen(Engine, "prepare_twophase", self._recorder.prepare)
         listen(Session, "transient_to_pending", self._pending)
         listen(Session, "after_flush", self._flushed)
         listen(Mapper, "after_configured", self._attach_to_relationships)
         session_delete.attach(
             lambda state: self._cascades.reaches(state.mapper),
-            self._stamps.put_removed,
+            self._stamps.put_removal,
         )
 
     def _attach_to_model(self, tracked: TrackedModel) -> None:
         self._models[tracked.association] = tracked
         work, model = self._unit_of_work, tracked.model
         listen = functools.partial(self._listen, model, raw=True, propagate=True)
-        for name in ("before_insert", "after_insert", "before_update", "after_update"):
-            listen(model, name, _on_mapper(getattr(work, name), tracked))
-        listen(model, "before_delete", _on_mapper(work.before_delete, tracked))
-        listen(model, "after_delete", _on_mapper(work.after_delete, tracked))
+        # On the base class: its table may be the model's, so its flushes are known too.
+        base = tracked.mapper.base_mapper.class_
+        for action in ("insert", "update", "delete"):
+            before, after = f"before_{action}", f"after_{action}"
+            listen(base, before, _on_mapper(work.begin, getattr(work, before), tracked))
+            listen(base, after, _on_mapper(work.end, getattr(work, after), tracked))
         for name in tracked.flag_attributes:
             listen(getattr(model, name), "set", self._on_set(Kind.FLAG))
         for name in tracked.presence_attributes:
@@ -218,14 +221,14 @@ class _Listening:
         self._detach("relationships")
         self._cascades.forget()
         for relation in self._cascades.needed_parents():
-            is_many, attribute = relation.uselist, relation.class_attribute
+            attribute = relation.class_attribute
+            name, listener = (
+                ("remove", self._on_remove(attribute))
+                if relation.uselist
+                else ("set", self._on_replace(attribute))
+            )
             self._listen(
-                "relationships",
-                attribute,
-                "remove" if is_many else "set",
-                self._on_remove if is_many else self._on_replace,
-                raw=True,
-                propagate=True,
+                "relationships", attribute, name, listener, raw=True, propagate=True
             )
 
     # ------------------------------------------------------------------------------
@@ -241,9 +244,6 @@ class _Listening:
             event.remove(target, name, function)
         if owner == "process":
             session_delete.detach()
-
-    def _prepare(self, connection: Connection, _xid: object) -> None:
-        self._recorder.commit(connection)
 
     def _pending(self, _session: Session, instance: object) -> None:
         if self._cascades.is_tracked(type(instance)):
@@ -263,30 +263,34 @@ class _Listening:
 
         return on_set
 
-    def _on_remove(
-        self, _parent: InstanceState[Any], child: object, _initiator: object
-    ) -> None:
-        self._stamps.put_removed(instance_state(child))
+    def _on_remove(self, parent: QueryableAttribute[Any]) -> Callable[..., None]:
+        def on_remove(_: object, child: object, _initiator: object) -> None:
+            self._stamps.put_removal(instance_state(child), parent)
 
-    def _on_replace(
-        self,
-        _parent: InstanceState[Any],
-        child: object,
-        old: object,
-        _initiator: object,
-    ) -> None:
-        if old is not child and hasattr(old, "_sa_instance_state"):
-            self._stamps.put_removed(instance_state(old))
+        return on_remove
+
+    def _on_replace(self, parent: QueryableAttribute[Any]) -> Callable[..., None]:
+        def on_replace(
+            _: object, child: object, old: object, _initiator: object
+        ) -> None:
+            if old is not child and hasattr(old, "_sa_instance_state"):
+                self._stamps.put_removal(instance_state(old), parent)
+
+        return on_replace
+
+
+Work: TypeAlias = Callable[[TrackedModel, Connection, InstanceState[Any]], None]
 
 
 def _on_mapper(
-    function: Callable[[TrackedModel, Connection, InstanceState[Any]], None],
-    tracked: TrackedModel,
+    note: Callable[[Connection], None], work: Work, tracked: TrackedModel
 ) -> Callable[..., None]:
     def listener(
-        _mapper: object, connection: Connection, state: InstanceState[Any]
+        mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]
     ) -> None:
-        function(tracked, connection, state)
+        note(connection)
+        if tracked.covers(mapper):
+            work(tracked, connection, state)
 
     return listener
 

@@ -38,6 +38,7 @@ class TrackedModel:
         presence_attributes: Names of those that make another subject of the row, or
             hide it.
         watched: Names of all the row's own attributes of which a change matters.
+        follows_update: Names of those that any UPDATE of the row may change.
     """
 
     model: type[Any]
@@ -51,6 +52,7 @@ class TrackedModel:
     flag_attributes: frozenset[str]
     presence_attributes: frozenset[str]
     watched: frozenset[str]
+    follows_update: frozenset[str]
 
     def is_same_as(self, other: TrackedModel) -> bool:
         """Return whether the other says the same of the same class."""
@@ -69,6 +71,15 @@ class TrackedModel:
         named = zip(Values._fields, self.values, strict=True)
         fields = {**dict(named), "enabled": self.enabled, "present": self.present}
         return {name: field for name, field in fields.items() if field is not None}
+
+    def covers(self, mapper: Mapper[Any]) -> bool:
+        """Return whether objects of the mapper are rows of the model's own table.
+
+        A subclass with a table of its own, which shares nothing with it, is not.
+        """
+        return mapper is self.mapper or (
+            mapper.isa(self.mapper) and self.mapper.local_table in mapper.tables
+        )
 
     def key(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a primary key with its numbers as the database gives them back.
@@ -204,6 +215,9 @@ def track(
         mapper.get_property_by_column(column).key for column in mapper.primary_key
     )
     presence = frozenset(keys) | (there.watched if there else frozenset())
+    watched = presence.union(
+        *(field.watched for field in (flag, *values) if field is not None)
+    )
     return TrackedModel(
         model=model,
         mapper=mapper,
@@ -215,9 +229,8 @@ def track(
         key_attributes=keys,
         flag_attributes=flag.watched if flag else frozenset(),
         presence_attributes=presence,
-        watched=presence.union(
-            *(field.watched for field in (flag, *values) if field is not None)
-        ),
+        watched=watched,
+        follows_update=watched & _following_update(mapper),
     )
 
 
@@ -231,6 +244,14 @@ def _mapper_of(model: type[Any]) -> Mapper[Any]:
         problem = "is not a mapped class; give the SQLAlchemy model itself"
         raise MappingError(name, "model", problem)
     return mapper
+
+
+def _following_update(mapper: Mapper[Any]) -> set[str]:
+    return {
+        mapper.get_property_by_column(column).key
+        for column in mapper.columns
+        if column.onupdate is not None or column.server_onupdate is not None
+    }
 
 
 def refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy.orm import Mapper, RelationshipProperty
+from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from hydro_hooks.models import TrackedModel
 
@@ -34,8 +34,10 @@ class Cascades:
         """Return whether objects of the class are subjects."""
         known = self._tracked.get(kind)
         if known is None:
-            models = (tracked.model for tracked in self._models.values())
-            known = self._tracked[kind] = any(issubclass(kind, one) for one in models)
+            mapper = class_mapper(kind, configure=False)
+            known = self._tracked[kind] = any(
+                tracked.covers(mapper) for tracked in self._models.values()
+            )
         return known
 
     def reaches(self, mapper: Mapper[Any]) -> bool:

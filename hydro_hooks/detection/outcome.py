@@ -35,9 +35,10 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
             return default
         if field.attribute is None:
             return _UNKNOWN
-        # An attribute that was never set was inserted as NULL.
-        missing = _UNKNOWN if field.is_generated else None
-        return state.dict.get(field.attribute, missing)
+        # What the database made (a default, an expression) is expired by now; what was
+        # never set was inserted as NULL.
+        is_made = field.attribute in state.expired_attributes
+        return state.dict.get(field.attribute, _UNKNOWN if is_made else None)
 
     is_present = value_of(tracked.present, default=True)
     is_enabled = value_of(tracked.enabled, default=True)

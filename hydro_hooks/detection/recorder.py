@@ -8,7 +8,7 @@ is there to prevent.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Connection
@@ -19,11 +19,11 @@ from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Lock
 from hydro_hooks.detection.transactions import TransactionLogs
 from hydro_hooks.errors import RecordingError
-from hydro_hooks.event import event_of, new_id
+from hydro_hooks.event import event_of, key_as_text, new_id
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import action_between
 from hydro_hooks.tables import outbox as outbox_table
-from hydro_hooks.transition import State, Transition
+from hydro_hooks.transition import Action, State, Transition
 
 logger = logging.getLogger("hydro_hooks")
 
@@ -55,32 +55,60 @@ class Recorder:
         Raises:
             RecordingError: It could not be written, and everything is rolled back.
         """
+        # Left open, the transaction would go back to the pool and be committed by its
+        # next user.
+        self._conclude(connection, roll_back=_roll_back)
+
+    def prepare(self, connection: Connection, _xid: object) -> None:
+        """Write what a two-phase transaction did; called before its PREPARE.
+
+        Raises:
+            RecordingError: It could not be written; SQLAlchemy rolls back.
+        """
+        self._conclude(connection, roll_back=None)
+
+    def _conclude(
+        self, connection: Connection, *, roll_back: Callable[[Connection], None] | None
+    ) -> None:
         log = self._logs.take(connection)
-        transitions = list(log.netting.transitions()) if log is not None else []
+        if log is None:
+            return
+        transitions = [
+            transition._replace(values=None)
+            if transition.subject.association in log.doubted
+            and transition.action is not Action.DESTROY
+            else transition
+            for transition in log.netting.transitions()
+        ]
         if not transitions:
             return
         if self.on_failure == "log":
             self._write_or_log(connection, transitions)
         else:
-            self._write_or_refuse(connection, transitions)
+            self._write_or_refuse(connection, transitions, roll_back)
 
     def _write_or_refuse(
-        self, connection: Connection, transitions: list[Transition]
+        self,
+        connection: Connection,
+        transitions: list[Transition],
+        roll_back: Callable[[Connection], None] | None,
     ) -> None:
         try:
             self._write(connection, transitions)
         except Exception as error:
             if _is_rolled_back_anyway(error):
                 return
-            # Left open, the transaction would go back to the pool and be committed by
-            # its next user.
-            connection.connection.rollback()
+            if roll_back is not None:
+                roll_back(connection)
             message = (
                 f"{len(transitions)} event(s) could not be written, so nothing was"
                 f" committed: {_explain(error)}. Call rollback() before the session or"
                 " connection is used again"
             )
-            raise RecordingError(message) from error
+            # Of a database's error only the driver's: SQLAlchemy's own text holds the
+            # statement's parameters, and so what the event tells.
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise RecordingError(message) from cause
 
     def _write_or_log(
         self, connection: Connection, transitions: list[Transition]
@@ -97,13 +125,15 @@ class Recorder:
         except Exception as error:
             if not _is_rolled_back_anyway(error):
                 lost = ", ".join(
-                    f"{one.subject.association} {one.subject.key} {one.action}"
+                    f"{one.subject.association} {key_as_text(one.subject.key)}"
+                    f" {one.action}"
                     for one in transitions
                 )
-                logger.exception(
-                    "%d event(s) LOST, their change is committed without them: %s",
+                logger.error(  # noqa: TRY400 - a traceback would hold the parameters
+                    "%d event(s) LOST, their change is committed without them: %s; %s",
                     len(transitions),
                     lost,
+                    _explain(error),
                 )
 
     def _write(self, connection: Connection, transitions: list[Transition]) -> None:
@@ -148,6 +178,10 @@ class Recorder:
                 yield transition._replace(
                     action=action, after=state, values=row.values if row else None
                 )
+
+
+def _roll_back(connection: Connection) -> None:
+    connection.connection.rollback()
 
 
 def _is_rolled_back_anyway(error: Exception) -> bool:

@@ -131,6 +131,12 @@ def take_write_lock(connection: Connection, tracked: TrackedModel) -> None:
         connection.execute(delete(table).where(false()), execution_options=_OPTIONS)
 
 
+def forget() -> None:
+    """Forget the statements: the models have changed."""
+    _select_by_key.cache_clear()
+    _select_dependants.cache_clear()
+
+
 def _chunks(
     tracked: TrackedModel, keys: Sequence[tuple[Any, ...]]
 ) -> Iterator[list[Any]]:

@@ -2,19 +2,25 @@
 
 A change is flushed later, often inside another block or after all of them, so the cause
 is stamped on the object when an attribute is set, an object is added, deleted or taken
-out of a collection. A stamp belongs to one kind of change, and counts only while the
-(nested) transaction is open in which it was made: what is rolled back takes it along.
+out of a collection. A stamp belongs to one kind of change and dies with its flush. An
+attribute that is set, or an object that is added, after a rollback is stamped anew; a
+deletion is not (a cascade may repeat it), so its stamp counts only while the (nested)
+transaction is open in which it was made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
-from sqlalchemy.orm import InstanceState, Session, SessionTransaction
+from sqlalchemy.orm import (
+    InstanceState,
+    QueryableAttribute,
+    Session,
+    SessionTransaction,
+)
 
 from hydro_hooks.cause import current_cause
 from hydro_hooks.detection import origin
@@ -24,13 +30,36 @@ from hydro_hooks.transition import Stamp
 class Kind(Enum):
     """What a stamp is for."""
 
-    PRESENCE = "presence"
+    PRESENCE = "presence"  # an object is added, or its row gets another key
     FLAG = "flag"
+    REMOVAL = "removal"
 
 
-class _Noted(NamedTuple):
-    stamp: Stamp
+class _Removal(NamedTuple):
+    """An object that is deleted, or taken from a parent that it cannot be without."""
+
+    state: InstanceState[Any]
+    parent: QueryableAttribute[Any] | None
     transaction: ReferenceType[SessionTransaction] | None
+
+    def is_open(self, session: Session) -> bool:
+        """Return whether the session is still in the transaction, or in one inside it.
+
+        A collection may change before a transaction is begun: that counts.
+        """
+        if self.transaction is None:
+            return True
+        made_in, current = self.transaction(), _innermost(session)
+        while current is not None and current is not made_in:
+            current = current.parent
+        return current is not None
+
+    def counts(self, session: Session) -> bool:
+        """Return whether it is still to be removed, as far as can be known."""
+        if self.state.session is not session or not self.is_open(session):
+            return False
+        # Taken out and put into another parent, it is no orphan.
+        return self.parent is None or not self.parent.hasparent(self.state)
 
 
 def now() -> Stamp:
@@ -42,78 +71,70 @@ class Stamps:
     """The stamps of all objects."""
 
     def __init__(self) -> None:
-        self._noted: WeakKeyDictionary[InstanceState[Any], dict[Kind, _Noted]] = (
+        self._made: WeakKeyDictionary[InstanceState[Any], dict[Kind, Stamp]] = (
             WeakKeyDictionary()
         )
-        self._removed: WeakKeyDictionary[Session, list[InstanceState[Any]]] = (
-            WeakKeyDictionary()
-        )
+        self._removals: WeakKeyDictionary[
+            Session, dict[InstanceState[Any], _Removal]
+        ] = WeakKeyDictionary()
 
     def put(self, state: InstanceState[Any], kind: Kind) -> None:
         """Stamp an object: this kind of change is made here and now."""
-        session = state.session
-        transaction = None if session is None else _innermost(session)
-        noted = _Noted(now(), None if transaction is None else ref(transaction))
-        self._noted.setdefault(state, {})[kind] = noted
+        self._made.setdefault(state, {})[kind] = now()
 
-    def put_removed(self, state: InstanceState[Any]) -> None:
-        """Stamp an object that is deleted, or taken from a parent it needs.
+    def put_removal(
+        self,
+        state: InstanceState[Any],
+        parent: QueryableAttribute[Any] | None = None,
+    ) -> None:
+        """Stamp an object that is deleted here and now.
 
-        What its deletion cascades to is found in `removers()`.
+        Args:
+            state: Of the object.
+            parent: Taken out of this attribute, it is deleted as an orphan; None: the
+                session was told to delete it.
         """
-        self.put(state, Kind.PRESENCE)
-        if state.session is not None:
-            self._removed.setdefault(state.session, []).append(state)
+        session = state.session
+        if session is None:
+            return
+        self.put(state, Kind.REMOVAL)
+        pending = self._removals.setdefault(session, {})
+        if pending and not next(iter(pending.values())).is_open(session):
+            open_ones = {s: one for s, one in pending.items() if one.is_open(session)}
+            pending = self._removals[session] = open_ones
+        transaction = _innermost(session)
+        made_in = None if transaction is None else ref(transaction)
+        pending[state] = _Removal(state, parent, made_in)
 
-    def get(self, state: InstanceState[Any], kind: Kind) -> Stamp | None:
-        """Return an object's stamp of that kind, if it still counts."""
-        noted = self._noted.get(state, {}).get(kind)
-        if noted is None or not _is_open(noted.transaction, state.session):
-            return None
-        return noted.stamp
+    def take(self, state: InstanceState[Any], kind: Kind) -> Stamp | None:
+        """Return an object's stamp of that kind, and forget it: it is flushed."""
+        return self._made.get(state, {}).pop(kind, None)
 
-    def drop(self, state: InstanceState[Any], kind: Kind) -> None:
-        """Forget a stamp: the change is flushed."""
-        self._noted.get(state, {}).pop(kind, None)
+    def removals(
+        self, session: Session
+    ) -> tuple[dict[InstanceState[Any], Stamp], dict[InstanceState[Any], Stamp]]:
+        """Return who removed what in the session and did not flush it yet.
 
-    def removers(self, session: Session) -> Iterator[tuple[InstanceState[Any], Stamp]]:
-        """Yield what the session removed and did not flush yet, latest first."""
-        for state in reversed(self._removed.get(session, [])):
-            stamp = self.get(state, Kind.PRESENCE)
-            if stamp is not None:
-                yield state, stamp
+        Returns:
+            The stamps of what was removed itself, and of what goes with it by cascade.
+        """
+        pending = self._removals.get(session, {}).values()
+        own: dict[InstanceState[Any], Stamp] = {}
+        cascaded: dict[InstanceState[Any], Stamp] = {}
+        for removal in reversed(list(pending)):
+            stamp = self._made.get(removal.state, {}).get(Kind.REMOVAL)
+            if stamp is not None and removal.counts(session):
+                own[removal.state] = stamp
+                mapper = removal.state.mapper
+                for _, _, state, _ in mapper.cascade_iterator("delete", removal.state):
+                    cascaded.setdefault(state, stamp)
+        return own, cascaded
 
     def flushed(self, session: Session) -> None:
         """Forget what the session removed: it is flushed."""
-        for state in self._removed.pop(session, ()):
-            self.drop(state, Kind.PRESENCE)
-
-
-def cascaded(
-    removers: Iterable[tuple[InstanceState[Any], Stamp]],
-) -> dict[InstanceState[Any], Stamp]:
-    """Return the stamp of each object that a removed one's deletion cascades to."""
-    stamps: dict[InstanceState[Any], Stamp] = {}
-    for remover, stamp in removers:
-        for _, _, state, _ in remover.mapper.cascade_iterator("delete", remover):
-            stamps.setdefault(state, stamp)
-    return stamps
+        for state in self._removals.pop(session, {}):
+            self.take(state, Kind.REMOVAL)
 
 
 def _innermost(session: Session) -> SessionTransaction | None:
     return session.get_nested_transaction() or session.get_transaction()
-
-
-def _is_open(
-    transaction: ReferenceType[SessionTransaction] | None, session: Session | None
-) -> bool:
-    """Return whether the session is still in the transaction, or in one nested in it.
-
-    A change made while the object was in no session belongs to none, and counts.
-    """
-    if transaction is None or session is None:
-        return transaction is None
-    made_in, current = transaction(), _innermost(session)
-    while current is not None and current is not made_in:
-        current = current.parent
-    return current is not None

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import Connection, TextClause, TextualSelect
 from sqlalchemy.engine import ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled
+from sqlalchemy.orm import FromStatement
 
 from hydro_hooks.detection import origin
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
@@ -25,12 +26,14 @@ from hydro_hooks.outbox import OURS
 
 logger = logging.getLogger("hydro_hooks")
 
+_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
 _SAVEPOINT: Final = re.compile(
-    r"""\s*(?: (?P<set>SAVEPOINT)
+    r"""\s* (?: (?P<set>SAVEPOINT)
              | (?P<release>RELEASE (?:\s+SAVEPOINT)?)
              | (?P<rollback>ROLLBACK (?:\s+(?:WORK|TRANSACTION))?
                  (?P<to>\s+TO (?:\s+SAVEPOINT)?)?) )
-        (?:\s+["`\[]?(?P<name>\w+)["`\]]?)? \s*;?\s*\Z""",
+        (?: \s+ (?: ["`\[] (?P<quoted>[^"`\]]+) ["`\]] | (?P<name>\w+) ) )?
+        \s* ;? \s* \Z""",
     re.IGNORECASE | re.VERBOSE,
 )
 _WRITE: Final = re.compile(
@@ -84,18 +87,19 @@ class Statements:
             statement: The SQL.
             context: SQLAlchemy's execution context of it.
         """
-        compiled = context.compiled
         if OURS in context.execution_options:
             return
-        if compiled is None or isinstance(compiled.statement, TextClause):
-            self._warn_of_text(statement)
-        elif context.isupdate or context.isdelete or context.isinsert:
+        compiled = context.compiled
+        if context.isupdate or context.isdelete or context.isinsert:
             log = self._logs.find(connection)
             if log is not None and log.in_flight and _is_flushed(context):
                 if log.fresh:
-                    self._unit_of_work.before_statement(connection, log)
+                    table = compiled.statement.table
+                    self._unit_of_work.before_statement(connection, log, table)
                 return
-            self._warn_of_statement(statement, compiled)
+            self._warn_of_statement(connection, statement, compiled)
+        elif compiled is None or isinstance(_inner(compiled.statement), TextClause):
+            self._warn_of_text(connection, statement)
 
     def after(
         self,
@@ -118,20 +122,22 @@ class Statements:
         log = self._logs.find(connection)
         if log is None:
             return
-        match = _SAVEPOINT.match(statement)
+        match = _SAVEPOINT.match(_COMMENT.sub(" ", statement))
         if match is not None:
             _follow(log, match)
 
-    def _warn_of_statement(self, statement: str, compiled: Compiled) -> None:
+    def _warn_of_statement(
+        self, connection: Connection, statement: str, compiled: Compiled
+    ) -> None:
         if compiled not in self._touched:
             self._touched[compiled] = self._touches(statement, compiled)
         tracked = self._touched[compiled]
         if tracked is not None:
-            _warn(tracked, "a bulk or Core statement")
+            self._warn(connection, tracked, "A bulk or Core statement")
 
     def _touches(self, statement: str, compiled: Any) -> TrackedModel | None:
         """Return a model of which the statement may make or change subjects."""
-        table = compiled.statement.table
+        table = getattr(_inner(compiled.statement), "table", None)
         for tracked in self._models.values():
             if table in tracked.mapper.tables and (
                 not compiled.isupdate or _sets_watched(statement, tracked)
@@ -139,15 +145,34 @@ class Statements:
                 return tracked
         return None
 
-    def _warn_of_text(self, statement: str) -> None:
+    def _warn_of_text(self, connection: Connection, statement: str) -> None:
         if _WRITE.match(statement) is None:
             return
         words = set(re.findall(r"\w+", statement.lower()))
         for tracked in self._models.values():
             names = {table.name.lower() for table in tracked.mapper.tables}
             if not names.isdisjoint(words):
-                _warn(tracked, "raw SQL")
+                self._warn(connection, tracked, "Raw SQL")
                 return
+
+    def _warn(self, connection: Connection, tracked: TrackedModel, what: str) -> None:
+        log = self._logs.find(connection)
+        if log is not None:
+            log.doubted.add(tracked.association)
+        logger.warning(
+            "%s changes %s past the unit of work and is not recorded, at %s; it is"
+            " recorded when the objects are changed through a Session",
+            what,
+            tracked.model.__name__,
+            origin.here() or "an unknown place",
+        )
+
+
+def _inner(statement: Any) -> Any:
+    """Return what is executed in a statement that says how to read its rows."""
+    while isinstance(statement, (FromStatement, TextualSelect)):
+        statement = statement.element
+    return statement
 
 
 def _is_flushed(context: ExecutionContext) -> bool:
@@ -166,25 +191,13 @@ def _sets_watched(statement: str, tracked: TrackedModel) -> bool:
     return not columns.isdisjoint(re.findall(r"\w+", text.lower()))
 
 
-def _warn(tracked: TrackedModel, what: str) -> None:
-    logger.warning(
-        "%s changes %s past the unit of work and is not recorded, at %s; change the"
-        " objects through a Session, or look the rows up and emit what is missing",
-        what[0].upper() + what[1:],
-        tracked.model.__name__,
-        origin.here() or "an unknown place",
-    )
-
-
 def _follow(log: TransactionLog, match: re.Match[str]) -> None:
-    name = (match["name"] or "").lower()
+    name = (match["quoted"] or match["name"] or "").lower()
     if match["set"]:
-        log.netting.savepoint(name)
+        log.savepoint(name)
     elif match["release"]:
         log.netting.release(name)
     elif match["to"]:
-        log.netting.rollback_to(name)
-        log.abandon_flush()
+        log.rollback_to(name)
     else:
-        log.netting.clear()
-        log.abandon_flush()
+        log.rollback()

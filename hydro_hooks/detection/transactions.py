@@ -30,6 +30,7 @@ class Candidate:
         is_delete: Whether the row goes.
         changed: Names of the watched attributes that the flush writes.
         before: State and values of the row before the flush; None until read.
+        is_missing: Whether the row was not there when it was read.
         stamp: Who removed it; None until known, and of what is not removed.
     """
 
@@ -39,12 +40,28 @@ class Candidate:
     is_delete: bool = False
     changed: frozenset[str] = frozenset()
     before: tuple[State, Values | None] | None = None
+    is_missing: bool = False
     stamp: Stamp | None = None
 
     @property
     def subject(self) -> Subject:
         """The row."""
         return Subject(self.tracked.association, self.key)
+
+    def written(self) -> frozenset[str]:
+        """Return the watched attributes that the flush writes.
+
+        Asked before the statement: an SQL expression is forgotten once it has run.
+        """
+        state, tracked = self.state, self.tracked
+        changed = tracked.watched & state.committed_state.keys()
+        if state.key is None:  # it takes over a deleted object's row, with all it has
+            return changed
+        if state.committed_state and tracked.follows_update:
+            return changed | tracked.follows_update
+        return frozenset(
+            name for name in changed if state.attrs[name].history.has_changes()
+        )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -55,8 +72,12 @@ class TransactionLog:
         netting: The steps.
         in_flight: Objects between their before_* and after_* events: a statement that
             runs meanwhile is the flush's own.
-        fresh: Candidates of the flush in progress that were not looked at yet.
+        fresh: Candidates of the flush in progress that were not looked at yet, by
+            object.
         read: Candidates whose row was read, by object.
+        renumbered: Those of `read` whose row gets another key, by the key it leaves.
+        doubted: Associations whose rows may have changed past the unit of work: what is
+            known of them is read again at the commit.
         before: Values of rows from before the transaction touched what their
             expressions read.
         is_writing: Whether the database's write lock is ours for certain (SQLite).
@@ -64,16 +85,37 @@ class TransactionLog:
 
     netting: Netting = field(default_factory=Netting)
     in_flight: int = 0
-    fresh: list[Candidate] = field(default_factory=list)
+    fresh: dict[InstanceState[Any], Candidate] = field(default_factory=dict)
     read: dict[InstanceState[Any], Candidate] = field(default_factory=dict)
+    renumbered: dict[Subject, Candidate] = field(default_factory=dict)
+    doubted: set[str] = field(default_factory=set)
     before: dict[Subject, Values] = field(default_factory=dict)
     is_writing: bool = False
+    _flushes: dict[
+        str,
+        tuple[
+            int,
+            dict[InstanceState[Any], Candidate],
+            dict[InstanceState[Any], Candidate],
+        ],
+    ] = field(default_factory=dict)
 
-    def abandon_flush(self) -> None:
-        """Forget the flush in progress: it failed, and its savepoint is rolled back."""
-        self.in_flight = 0
-        self.fresh.clear()
-        self.read.clear()
+    def savepoint(self, name: str) -> None:
+        """Follow a savepoint that was set, be it by a hook inside a flush."""
+        self.netting.savepoint(name)
+        self._flushes[name] = (self.in_flight, dict(self.fresh), dict(self.read))
+
+    def rollback_to(self, name: str) -> None:
+        """Follow a rollback: a flush that began after the savepoint has failed."""
+        self.netting.rollback_to(name)
+        flush = self._flushes.get(name, (0, {}, {}))
+        self.in_flight, self.fresh, self.read = flush[0], dict(flush[1]), dict(flush[2])
+
+    def rollback(self) -> None:
+        """Follow a ROLLBACK that the program wrote itself."""
+        self.netting.clear()
+        self._flushes.clear()
+        self.rollback_to("")
 
 
 class TransactionLogs:

@@ -9,13 +9,14 @@ whose last step in this transaction is known.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.orm import InstanceState
+from sqlalchemy import Connection, FromClause
+from sqlalchemy.orm import InstanceState, Session
 
-from hydro_hooks.detection import outcome, rows, stamps
+from hydro_hooks.detection import origin, outcome, rows, stamps
 from hydro_hooks.detection.outcome import GONE, Known
 from hydro_hooks.detection.rows import Found, Lock
 from hydro_hooks.detection.stamps import Kind, Stamps
@@ -26,6 +27,8 @@ from hydro_hooks.detection.transactions import (
 )
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, State, Step, Subject, Values
+
+logger = logging.getLogger("hydro_hooks")
 
 
 class UnitOfWork:
@@ -44,12 +47,19 @@ class UnitOfWork:
         self._logs = logs
         self._stamps = made
 
+    def begin(self, connection: Connection) -> None:
+        """Note that the flush has taken up an object of a tracked table."""
+        self._logs.of(connection).in_flight += 1
+
+    def end(self, connection: Connection) -> None:
+        """Note that the flush is done with an object of a tracked table."""
+        self._logs.of(connection).in_flight -= 1
+
     def before_insert(
         self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
     ) -> None:
         """Note an object that takes the row of a deleted one: that is an UPDATE."""
         log = self._logs.of(connection)
-        log.in_flight += 1
         key = tuple(state.dict.get(name) for name in tracked.key_attributes)
         session = state.session
         if None in key or session is None:
@@ -62,7 +72,6 @@ class UnitOfWork:
     ) -> None:
         """Note an object that may be updated."""
         log = self._logs.of(connection)
-        log.in_flight += 1
         _add_candidate(log, tracked, state, state.identity)
 
     def before_delete(
@@ -70,16 +79,28 @@ class UnitOfWork:
     ) -> None:
         """Note an object whose row goes."""
         log = self._logs.of(connection)
-        log.in_flight += 1
         _add_candidate(log, tracked, state, state.identity, is_delete=True)
 
-    def before_statement(self, connection: Connection, log: TransactionLog) -> None:
-        """Read what the flush is about to change."""
-        fresh, log.fresh = log.fresh, []
-        for candidate in fresh:
-            candidate.changed = _changed(candidate)
-        changing = [one for one in fresh if one.changed or one.is_delete]
-        log.read.update((candidate.state, candidate) for candidate in changing)
+    def before_statement(
+        self, connection: Connection, log: TransactionLog, table: FromClause
+    ) -> None:
+        """Read what the flush is about to change.
+
+        Args:
+            connection: Where the statement is about to run.
+            log: Of its transaction.
+            table: The statement's. Objects of others are left for their own: a hook in
+                the flush may flush another session here.
+        """
+        changing = []
+        for state in [one for one in log.fresh if table in one.mapper.tables]:
+            candidate = log.fresh.pop(state)
+            candidate.changed = candidate.written()
+            if candidate.changed or candidate.is_delete:
+                changing.append(candidate)
+                log.read[state] = candidate
+                if not candidate.changed.isdisjoint(candidate.tracked.key_attributes):
+                    log.renumbered[candidate.subject] = candidate
         for tracked in dict.fromkeys(candidate.tracked for candidate in changing):
             for is_delete in (False, True):
                 group = [
@@ -129,37 +150,49 @@ class UnitOfWork:
 
     def _stamp_removed(self, removed: list[Candidate]) -> None:
         """Give each its own stamp, else that of what its removal was cascaded from."""
-        cascaded: dict[InstanceState[Any], Stamp] | None = None
+        by_session: dict[Session, list[Candidate]] = {}
         for candidate in removed:
-            candidate.stamp = self._stamps.get(candidate.state, Kind.PRESENCE)
-            session = candidate.state.session
-            if candidate.stamp is None and session is not None:
-                if cascaded is None:
-                    cascaded = stamps.cascaded(self._stamps.removers(session))
-                candidate.stamp = cascaded.get(candidate.state)
+            if candidate.state.session is not None:
+                by_session.setdefault(candidate.state.session, []).append(candidate)
+        for session, its in by_session.items():
+            own, cascaded = self._stamps.removals(session)
+            for candidate in its:
+                state = candidate.state
+                candidate.stamp = own.get(state) or cascaded.get(state)
 
     def after_insert(
         self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
     ) -> None:
         """Take the step of a row that is new."""
         log = self._logs.of(connection)
-        log.in_flight -= 1
         key = _key_of(tracked, state)
+        subject = Subject(tracked.association, key)
+        if subject in log.renumbered:  # the statement that left the key ran before
+            self._leave(log, log.renumbered[subject])
         stamp = self._taken(state, Kind.PRESENCE)
         after = outcome.inserted(tracked, state) or outcome.read(
             connection, tracked, key
         )
-        _step(log, Subject(tracked.association, key), GONE, after, stamp)
+        _step(log, subject, GONE, after, stamp)
+
+    def _leave(self, log: TransactionLog, candidate: Candidate) -> None:
+        """Take the step of a row that gets another key: the old one is gone."""
+        del log.renumbered[candidate.subject]
+        candidate.stamp = self._taken(candidate.state, Kind.PRESENCE)
+        if candidate.before is not None:
+            _step(log, candidate.subject, candidate.before, GONE, candidate.stamp)
 
     def after_update(
         self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
     ) -> None:
         """Take the step of a row that was updated, if it matters."""
         log = self._logs.of(connection)
-        log.in_flight -= 1
         candidate = log.read.pop(state, None)
         if candidate is None or candidate.before is None:
-            log.fresh = [one for one in log.fresh if one.state is not state]
+            log.fresh.pop(state, None)
+            return
+        if candidate.is_missing:
+            _warn_of_a_race(tracked)
             return
         before = candidate.before
         is_renumbered = not candidate.changed.isdisjoint(tracked.key_attributes)
@@ -168,9 +201,10 @@ class UnitOfWork:
             connection, tracked, key
         )
         subject = Subject(tracked.association, key)
-        if subject != candidate.subject:
-            stamp = self._taken(state, Kind.PRESENCE)
-            _step(log, candidate.subject, before, GONE, stamp)
+        if is_renumbered:
+            if candidate.subject in log.renumbered:
+                self._leave(log, candidate)
+            stamp = candidate.stamp or stamps.now()
             _step(log, subject, GONE, after, stamp)
         else:
             kind = _kind_of_update(state, before, after)
@@ -181,16 +215,13 @@ class UnitOfWork:
     ) -> None:
         """Take the step of a row that is gone."""
         log = self._logs.of(connection)
-        log.in_flight -= 1
         candidate = log.read.pop(state, None)
         if candidate is not None and candidate.before is not None:
             stamp = candidate.stamp or stamps.now()
             _step(log, candidate.subject, candidate.before, GONE, stamp)
 
     def _taken(self, state: InstanceState[Any], kind: Kind) -> Stamp:
-        stamp = self._stamps.get(state, kind)
-        self._stamps.drop(state, kind)
-        return stamp or stamps.now()
+        return self._stamps.take(state, kind) or stamps.now()
 
 
 def _add_candidate(
@@ -202,28 +233,12 @@ def _add_candidate(
     is_delete: bool = False,
 ) -> None:
     if key is not None:
-        log.fresh.append(
-            Candidate(
-                tracked=tracked,
-                state=state,
-                key=tracked.key(tuple(key)),
-                is_delete=is_delete,
-            )
+        log.fresh[state] = Candidate(
+            tracked=tracked,
+            state=state,
+            key=tracked.key(tuple(key)),
+            is_delete=is_delete,
         )
-
-
-def _changed(candidate: Candidate) -> frozenset[str]:
-    """Return the watched attributes that the flush writes.
-
-    Asked before the statement: an SQL expression is forgotten once it has run.
-    """
-    state = candidate.state
-    changed = candidate.tracked.watched & state.committed_state.keys()
-    if state.key is None:  # it takes over a deleted object's row, with all that is set
-        return changed
-    return frozenset(
-        name for name in changed if state.attrs[name].history.has_changes()
-    )
 
 
 def _as_others_saw(
@@ -232,6 +247,7 @@ def _as_others_saw(
     """Return a row as it was before the transaction touched anything it tells of."""
     row = found.get(candidate.key)
     if row is None:
+        candidate.is_missing = True
         return GONE
     earlier = log.before.get(candidate.subject)
     if earlier is None:
@@ -243,6 +259,15 @@ def _as_others_saw(
         )
     ]
     return row.state, Values(*values)
+
+
+def _warn_of_a_race(tracked: TrackedModel) -> None:
+    logger.warning(
+        "A row of %s that was gone came back before its UPDATE, at %s; what it was is"
+        " not known, and its change is not recorded",
+        tracked.model.__name__,
+        origin.here() or "an unknown place",
+    )
 
 
 def _kind_of_update(state: InstanceState[Any], before: Known, after: Known) -> Kind:
