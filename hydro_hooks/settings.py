@@ -53,9 +53,9 @@ class Settings:
         check_base_url(self.base_url)
         if not self.secrets:
             message = (
-                "HYDRO_BASE_URL is set, HYDRO_APP_SECRET is unset or empty: refusing to"
-                " sign with an empty key; set HYDRO_APP_SECRET, or unset HYDRO_BASE_URL"
-                " to record without delivering"
+                "there is a URL to deliver to, but HYDRO_APP_SECRET is unset or empty:"
+                " refusing to sign with an empty key; set HYDRO_APP_SECRET, or give no"
+                " URL (HYDRO_BASE_URL, --url) to record without delivering"
             )
             raise ConfigurationError(message)
 
@@ -73,8 +73,8 @@ class Settings:
         Args:
             environ: The environment; `os.environ` when None. Read are `HYDRO_BASE_URL`,
                 `HYDRO_APP_SECRET` (several, for rotation, are separated by blanks),
-                `TRACKING_DISABLED` (`true` or `1`), `HYDRO_APP`, `HYDRO_SCHEMA` and
-                `HYDRO_DATABASE_URL`. Unset and empty mean the same.
+                `TRACKING_DISABLED` (`true`, `1`, `yes` or `on`), `HYDRO_APP`,
+                `HYDRO_SCHEMA` and `HYDRO_DATABASE_URL`. Unset and empty mean the same.
             base_url: Instead of `HYDRO_BASE_URL`.
             schema: Instead of `HYDRO_SCHEMA`.
             database_url: Instead of `HYDRO_DATABASE_URL`.
@@ -89,8 +89,18 @@ class Settings:
             app=source.get("HYDRO_APP") or DEFAULT_APP,
             schema=schema or source.get("HYDRO_SCHEMA") or DEFAULT_SCHEMA,
             database_url=database_url or source.get("HYDRO_DATABASE_URL") or None,
-            is_disabled=source.get("TRACKING_DISABLED", "").lower() in {"true", "1"},
+            is_disabled=_is_true(source.get("TRACKING_DISABLED", "")),
         )
+
+
+def _is_true(text: str) -> bool:
+    word = text.strip().lower()
+    if word in {"true", "1", "yes", "on"}:
+        return True
+    if word in {"", "false", "0", "no", "off"}:
+        return False
+    message = f"TRACKING_DISABLED is {text!r}; give true, or leave it unset"
+    raise ConfigurationError(message)
 
 
 def check_base_url(url: str) -> None:
@@ -108,7 +118,7 @@ def check_base_url(url: str) -> None:
 
 
 def _problem_of(parts: SplitResult) -> str | None:
-    place = f"{parts.scheme}://{parts.hostname or ''}"
+    place = parts._replace(query="", fragment="").geturl()
     if parts.username is not None or parts.password is not None:
         return "holds a user name or password; take it out, HYDRO_APP_SECRET signs"
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -118,7 +128,7 @@ def _problem_of(parts: SplitResult) -> str | None:
         )
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         return (
-            f"is {place}, in clear text to another machine; use https://"
+            f"is {place!r}, in clear text to another machine; use https://"
             " (http:// is for 127.0.0.1 and localhost)"
         )
     return None

@@ -180,6 +180,17 @@ def test_a_class_or_a_method_object_is_refused() -> None:
         because("x")(staticmethod(len))
 
 
+def test_a_decorator_without_parentheses_is_told_so() -> None:
+    @because  # type: ignore[arg-type]
+    def handler(request: str) -> str:
+        return request
+
+    with pytest.raises(
+        TypeError, match=r"written without parentheses\? Write @because"
+    ):
+        handler("a request")
+
+
 def test_arguments_may_be_callables_of_the_handlers_arguments() -> None:
     @because(
         lambda request: request["reason"],
@@ -206,8 +217,9 @@ def test_a_callable_that_raises_leaves_its_value_out_with_a_warning(
         return current_cause()
 
     assert handler(object()) == Cause(reason="jira webhook")
-    assert "no jira_actor, its callable failed with KeyError" in caplog.text
-    assert "no github_actor, its callable failed with ValueError" in caplog.text
+    assert "without jira_actor, as its callable failed with KeyError" in caplog.text
+    assert "without github_actor, as its callable failed with ValueError" in caplog.text
+    assert "<locals>.handler" in caplog.text
     assert "s3cr3t" not in caplog.text
 
 

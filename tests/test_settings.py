@@ -45,7 +45,13 @@ def test_an_argument_beats_the_environment() -> None:
     assert (settings.base_url, settings.schema) == (URL + "2", "b")
 
 
-@pytest.mark.parametrize("value", ["true", "1", "TRUE"])
+@pytest.mark.parametrize("value", ["maybe", "ja"])
+def test_a_kill_switch_that_is_neither_on_nor_off_is_refused(value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"TRACKING_DISABLED is '{value}'"):
+        Settings.from_env({"TRACKING_DISABLED": value})
+
+
+@pytest.mark.parametrize("value", ["true", "1", "TRUE", "yes", "on"])
 def test_tracking_is_disabled_as_by_the_deployed_client(value: str) -> None:
     assert Settings.from_env({"TRACKING_DISABLED": value}).is_disabled
     assert not Settings.from_env({"TRACKING_DISABLED": "0"}).is_disabled
@@ -65,7 +71,7 @@ def test_a_url_without_a_secret_is_refused(secret: str | None) -> None:
         ("http://hydro.example/events", "clear text"),
         ("http://127.0.0.1.evil.example/", "clear text"),
         ("ftp://hydro.example/", "not a gateway's URL"),
-        ("hydro.example", "not a gateway's URL"),
+        ("hydro.example", r"not a gateway's URL \('hydro.example'\)"),
         ("https://", "not a gateway's URL"),
         ("https://user:pass@hydro.example/", "user name or password"),
         ("https://hydro.example:port/", "not a URL"),

@@ -99,13 +99,22 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
         """Return `function` with the cause in force whenever its body runs.
 
         Raises:
-            TypeError: A class, or the object that @staticmethod or @classmethod makes.
+            TypeError: Not a function: a class, the object that @staticmethod or
+                @classmethod makes, or an argument of a function that was decorated
+                without parentheses.
         """
         if isinstance(function, (type, staticmethod, classmethod)):
             kind = "a class" if isinstance(function, type) else "a method object"
             message = (
                 f"@because cannot decorate {kind}: decorate the functions themselves,"
                 " below @staticmethod or @classmethod"
+            )
+            raise TypeError(message)
+        if not callable(function):
+            message = (
+                f"because() was called with {type(function).__name__}, which is no"
+                " function: was @because written without parentheses? Write"
+                " @because(Reason.JIRA_WEBHOOK), or @because() to inherit everything"
             )
             raise TypeError(message)
         body = inspect.unwrap(function)
@@ -119,19 +128,27 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
             wrapper = self._around_function(function)
         return cast("AnyFunction", functools.wraps(function)(wrapper))
 
-    def _cause_of_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Cause:
+    def _cause_of_call(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Cause:
         if not self._is_dynamic:
             return _merged(self._given)
-        return _merged(
-            {
-                name: _called(name, value, args, kwargs) if callable(value) else value
-                for name, value in self._given.items()
-            }
-        )
+        values = dict(self._given)
+        for name, value in self._given.items():
+            if callable(value):
+                try:
+                    values[name] = checked(name, value(*args, **kwargs))
+                except Exception as error:
+                    values[name] = None  # the handler runs, without that value
+                    _warn_of_failure(name, function, error)
+        return _merged(values)
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            cause = self._cause_of_call(args, kwargs)
+            cause = self._cause_of_call(function, args, kwargs)
             token = current_frame.set(Frame(cause, wrapper, current_frame.get()))
             try:
                 result = function(*args, **kwargs)
@@ -146,14 +163,14 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
     def _around_coroutine(self, function: Callable[..., Any]) -> Callable[..., Any]:
         async def wrapper(*args: Any, **kwargs: Any) -> Any:
             return await _awaited(
-                function(*args, **kwargs), self._cause_of_call(args, kwargs)
+                function(*args, **kwargs), self._cause_of_call(function, args, kwargs)
             )
 
         return wrapper
 
     def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            inside = Inside(self._cause_of_call(args, kwargs))
+            inside = Inside(self._cause_of_call(function, args, kwargs))
             with inside:
                 generator = function(*args, **kwargs)
             resume, value = generator.send, None
@@ -178,7 +195,7 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
         self, function: Callable[..., Any]
     ) -> Callable[..., Any]:
         async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            inside = Inside(self._cause_of_call(args, kwargs))
+            inside = Inside(self._cause_of_call(function, args, kwargs))
             with inside:
                 generator = function(*args, **kwargs)
             resume, value = generator.asend, None
@@ -220,17 +237,12 @@ def _merged(given: Mapping[str, Any]) -> Cause:
     return replace(outer, **changes)
 
 
-def _called(
-    name: str,
-    value: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> Any:
-    try:
-        return checked(name, value(*args, **kwargs))
-    except Exception as error:
-        # The value stays out of the log: it may be a person's, or a token by mistake.
-        logger.warning(
-            "because(): no %s, its callable failed with %s", name, type(error).__name__
-        )
-        return None
+def _warn_of_failure(name: str, function: Callable[..., Any], error: Exception) -> None:
+    # What the error says stays out of the log: it may hold a token, or a person.
+    logger.warning(
+        "@because on %s.%s: recorded without %s, as its callable failed with %s",
+        getattr(function, "__module__", "?"),
+        getattr(function, "__qualname__", type(function).__name__),
+        name,
+        type(error).__name__,
+    )
