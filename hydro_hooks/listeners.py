@@ -23,7 +23,7 @@ from hydro_hooks.detection.cascades import Cascades
 from hydro_hooks.detection.recorder import OnFailure, Recorder
 from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.statements import Statements
-from hydro_hooks.detection.transactions import TransactionLogs
+from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.errors import ConfigurationError, DatabaseError
 from hydro_hooks.event import Event
@@ -279,18 +279,20 @@ class _Listening:
         return on_replace
 
 
-Work: TypeAlias = Callable[[TrackedModel, Connection, InstanceState[Any]], None]
+Work: TypeAlias = Callable[
+    [TrackedModel, TransactionLog, Connection, InstanceState[Any]], None
+]
 
 
 def _on_mapper(
-    note: Callable[[Connection], None], work: Work, tracked: TrackedModel
+    note: Callable[[Connection], TransactionLog], work: Work, tracked: TrackedModel
 ) -> Callable[..., None]:
     def listener(
         mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]
     ) -> None:
-        note(connection)
+        log = note(connection)
         if tracked.covers(mapper):
-            work(tracked, connection, state)
+            work(tracked, log, connection, state)
 
     return listener
 

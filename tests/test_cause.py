@@ -181,14 +181,14 @@ def test_a_class_or_a_method_object_is_refused() -> None:
 
 
 def test_a_decorator_without_parentheses_is_told_so() -> None:
-    @because  # type: ignore[arg-type]
+    @because
     def handler(request: str) -> str:
         return request
 
     with pytest.raises(
         TypeError, match=r"written without parentheses\? Write @because"
     ):
-        handler("a request")
+        handler("a request")  # type: ignore[type-var]
 
 
 def test_arguments_may_be_callables_of_the_handlers_arguments() -> None:

@@ -42,6 +42,7 @@ _WRITE: Final = re.compile(
           | WITH\b .* \b(?: INSERT | UPDATE | DELETE | MERGE )\b )""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+_UNDECIDED: Final = object()
 _SET: Final = re.compile(r"\bSET\b(.*?)(?:\bWHERE\b|\Z)", re.IGNORECASE | re.DOTALL)
 
 
@@ -63,9 +64,8 @@ class Statements:
         self._models = models
         self._logs = logs
         self._unit_of_work = unit_of_work
-        self._touched: WeakKeyDictionary[Compiled, TrackedModel | None] = (
-            WeakKeyDictionary()
-        )
+        # Any: a tracked model, or None for what touches nothing tracked.
+        self._touched: WeakKeyDictionary[Compiled, Any] = WeakKeyDictionary()
 
     def forget(self) -> None:
         """Forget what was decided of statements: the models have changed."""
@@ -87,18 +87,21 @@ class Statements:
             statement: The SQL.
             context: SQLAlchemy's execution context of it.
         """
-        if OURS in context.execution_options:
-            return
         compiled = context.compiled
         if context.isupdate or context.isdelete or context.isinsert:
+            tracked = self._touched.get(compiled, _UNDECIDED)
+            if tracked is _UNDECIDED:
+                tracked = self._touched[compiled] = self._touches(statement, compiled)
+            if tracked is None or OURS in context.execution_options:
+                return
             log = self._logs.find(connection)
             if log is not None and log.in_flight and _is_flushed(context):
                 if log.fresh:
                     table = compiled.statement.table
                     self._unit_of_work.before_statement(connection, log, table)
-                return
-            self._warn_of_statement(connection, statement, compiled)
-        elif compiled is None or isinstance(_inner(compiled.statement), TextClause):
+            else:
+                self._warn(connection, tracked, "A bulk or Core statement")
+        elif _is_text(compiled) and OURS not in context.execution_options:
             self._warn_of_text(connection, statement)
 
     def after(
@@ -126,21 +129,14 @@ class Statements:
         if match is not None:
             _follow(log, match)
 
-    def _warn_of_statement(
-        self, connection: Connection, statement: str, compiled: Compiled
-    ) -> None:
-        if compiled not in self._touched:
-            self._touched[compiled] = self._touches(statement, compiled)
-        tracked = self._touched[compiled]
-        if tracked is not None:
-            self._warn(connection, tracked, "A bulk or Core statement")
-
     def _touches(self, statement: str, compiled: Any) -> TrackedModel | None:
         """Return a model of which the statement may make or change subjects."""
         table = getattr(_inner(compiled.statement), "table", None)
         for tracked in self._models.values():
             if table in tracked.mapper.tables and (
-                not compiled.isupdate or _sets_watched(statement, tracked)
+                not compiled.isupdate
+                or tracked.follows_update
+                or _sets_watched(statement, tracked)
             ):
                 return tracked
         return None
@@ -166,6 +162,10 @@ class Statements:
             tracked.model.__name__,
             origin.here() or "an unknown place",
         )
+
+
+def _is_text(compiled: Any) -> bool:
+    return compiled is None or isinstance(_inner(compiled.statement), TextClause)
 
 
 def _inner(statement: Any) -> Any:

@@ -100,6 +100,23 @@ class TransactionLog:
         ],
     ] = field(default_factory=dict)
 
+    def consider(
+        self,
+        tracked: TrackedModel,
+        state: InstanceState[Any],
+        key: tuple[Any, ...] | None,
+        *,
+        is_delete: bool = False,
+    ) -> None:
+        """Make an object a candidate; `key` is that of its row, where it has one."""
+        if key is not None:
+            self.fresh[state] = Candidate(
+                tracked=tracked,
+                state=state,
+                key=tracked.key(tuple(key)),
+                is_delete=is_delete,
+            )
+
     def savepoint(self, name: str) -> None:
         """Follow a savepoint that was set, be it by a hook inside a flush."""
         self.netting.savepoint(name)

@@ -47,39 +47,52 @@ class UnitOfWork:
         self._logs = logs
         self._stamps = made
 
-    def begin(self, connection: Connection) -> None:
+    def begin(self, connection: Connection) -> TransactionLog:
         """Note that the flush has taken up an object of a tracked table."""
-        self._logs.of(connection).in_flight += 1
+        log = self._logs.of(connection)
+        log.in_flight += 1
+        return log
 
-    def end(self, connection: Connection) -> None:
+    def end(self, connection: Connection) -> TransactionLog:
         """Note that the flush is done with an object of a tracked table."""
-        self._logs.of(connection).in_flight -= 1
+        log = self._logs.of(connection)
+        log.in_flight -= 1
+        return log
 
     def before_insert(
-        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+        self,
+        tracked: TrackedModel,
+        log: TransactionLog,
+        _connection: Connection,
+        state: InstanceState[Any],
     ) -> None:
         """Note an object that takes the row of a deleted one: that is an UPDATE."""
-        log = self._logs.of(connection)
         key = tuple(state.dict.get(name) for name in tracked.key_attributes)
         session = state.session
         if None in key or session is None:
             return
         if state.mapper.identity_key_from_primary_key(key) in session.identity_map:
-            _add_candidate(log, tracked, state, key)
+            log.consider(tracked, state, key)
 
     def before_update(
-        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+        self,
+        tracked: TrackedModel,
+        log: TransactionLog,
+        _connection: Connection,
+        state: InstanceState[Any],
     ) -> None:
         """Note an object that may be updated."""
-        log = self._logs.of(connection)
-        _add_candidate(log, tracked, state, state.identity)
+        log.consider(tracked, state, state.identity)
 
     def before_delete(
-        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+        self,
+        tracked: TrackedModel,
+        log: TransactionLog,
+        _connection: Connection,
+        state: InstanceState[Any],
     ) -> None:
         """Note an object whose row goes."""
-        log = self._logs.of(connection)
-        _add_candidate(log, tracked, state, state.identity, is_delete=True)
+        log.consider(tracked, state, state.identity, is_delete=True)
 
     def before_statement(
         self, connection: Connection, log: TransactionLog, table: FromClause
@@ -161,10 +174,13 @@ class UnitOfWork:
                 candidate.stamp = own.get(state) or cascaded.get(state)
 
     def after_insert(
-        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+        self,
+        tracked: TrackedModel,
+        log: TransactionLog,
+        connection: Connection,
+        state: InstanceState[Any],
     ) -> None:
         """Take the step of a row that is new."""
-        log = self._logs.of(connection)
         key = _key_of(tracked, state)
         subject = Subject(tracked.association, key)
         if subject in log.renumbered:  # the statement that left the key ran before
@@ -183,10 +199,13 @@ class UnitOfWork:
             _step(log, candidate.subject, candidate.before, GONE, candidate.stamp)
 
     def after_update(
-        self, tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+        self,
+        tracked: TrackedModel,
+        log: TransactionLog,
+        connection: Connection,
+        state: InstanceState[Any],
     ) -> None:
         """Take the step of a row that was updated, if it matters."""
-        log = self._logs.of(connection)
         candidate = log.read.pop(state, None)
         if candidate is None or candidate.before is None:
             log.fresh.pop(state, None)
@@ -211,10 +230,13 @@ class UnitOfWork:
             _step(log, subject, before, after, self._taken(state, kind))
 
     def after_delete(
-        self, _tracked: TrackedModel, connection: Connection, state: InstanceState[Any]
+        self,
+        _tracked: TrackedModel,
+        log: TransactionLog,
+        _connection: Connection,
+        state: InstanceState[Any],
     ) -> None:
         """Take the step of a row that is gone."""
-        log = self._logs.of(connection)
         candidate = log.read.pop(state, None)
         if candidate is not None and candidate.before is not None:
             stamp = candidate.stamp or stamps.now()
@@ -222,23 +244,6 @@ class UnitOfWork:
 
     def _taken(self, state: InstanceState[Any], kind: Kind) -> Stamp:
         return self._stamps.take(state, kind) or stamps.now()
-
-
-def _add_candidate(
-    log: TransactionLog,
-    tracked: TrackedModel,
-    state: InstanceState[Any],
-    key: tuple[Any, ...] | None,
-    *,
-    is_delete: bool = False,
-) -> None:
-    if key is not None:
-        log.fresh[state] = Candidate(
-            tracked=tracked,
-            state=state,
-            key=tracked.key(tuple(key)),
-            is_delete=is_delete,
-        )
 
 
 def _as_others_saw(
