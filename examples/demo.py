@@ -40,6 +40,10 @@ from hydro_hooks.testing.gateway import LocalGateway
 
 Deed = Callable[[], TestResponse | None]
 Acts = list[tuple[str, Deed]]
+NOTHING: Final = {
+    "GitHub: created": "nothing: it is not connected yet",
+    "Mara connects it once more": "nothing: it is connected already",
+}
 
 _INSTALLED: Final = payload("jira.installed")
 TIDEWATER: Final = Site(
@@ -120,7 +124,7 @@ def acts_of_tidewater(world: OutsideWorld) -> Acts:
         ("GitHub: unsuspend", partial(github, "unsuspend", site)),
         ("Jira: disabled", partial(call, "disabled", site, user=user)),
         ("Jira: enabled", partial(call, "enabled", site, user=user)),
-        ("Jira: installed, delivered again", partial(call, "installed", site)),
+        ("Jira: installed, once more", partial(call, "installed", site)),
     ]
 
 
@@ -135,25 +139,31 @@ def nightly_script(engine: Engine, site: Site) -> None:
 def play(site: Site, acts: Acts, engine: Engine) -> None:
     """Do one thing after the other, and print what was recorded of it."""
     print(f"\n{site.host}")
-    print(_line("what happens", "what is recorded", "reason", "who"))
+    print(_line("what happens", "what is recorded", "reason", "who, or where in code"))
     for title, deed in acts:
         with capture_events(engine) as events:
             answer = deed()
         if answer is not None and answer.status_code >= HTTPStatus.BAD_REQUEST:
             sys.exit(f"{title}: the app answered {answer.status}")
-        lines = [_told(event) for event in events] or [("nothing", "", "")]
+        lines = [_told(event) for event in events] or [(NOTHING[title], "", "")]
         for first, line in zip([title] + [""] * len(lines), lines, strict=False):
             print(_line(first, *line))
 
 
 def _told(event: Event) -> tuple[str, str, str]:
     what = f"{event.association} {event.action}, now {event.state}"
-    actors = [str(who) for who in (event.github_actor, event.jira_actor) if who]
-    return what, event.reason, ", ".join(actors) or f"nobody named, {event.origin}"
+    named = (("GitHub", event.github_actor), ("Jira", event.jira_actor))
+    actors = [f"{system} {_short(str(who))}" for system, who in named if who]
+    return what, event.reason, ", ".join(actors) or f"at {event.origin}"
+
+
+def _short(actor: str) -> str:
+    """Return the start of an account id, which tells them apart here."""
+    return f"{actor[:6]}..." if len(actor) > len(MARA["login"]) else actor
 
 
 def _line(*columns: str) -> str:
-    return "  {:<33} {:<36} {:<16} {}".format(*columns).rstrip()
+    return "  {:<26}  {:<34}  {:<15}  {}".format(*columns).rstrip()
 
 
 def ask_why(place: str, database: Path) -> None:

@@ -16,9 +16,9 @@ from blinker import NamedSignal
 from sqlalchemy import Engine
 
 from hydro_hooks import claims, schema, signals
-from hydro_hooks.claims import Lease, Settlement
+from hydro_hooks.claims import FaultLog, Lease, Settlement
 from hydro_hooks.errors import InvalidEventError
-from hydro_hooks.event import Event
+from hydro_hooks.event import Event, storable
 from hydro_hooks.outbox import PAYLOAD_SCHEMA, event_in
 from hydro_hooks.sinks import Message, Sink
 from hydro_hooks.verdict import (
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 BATCHES_PER_LEASE: Final = 20
 """Then the shard is given back, so that a busy one does not keep others waiting."""
 
+MAX_FAULT: Final = 500
+"""Characters kept of why events wait."""
+
 
 class Tally(NamedTuple):
     """What was done; added up by `+`."""
@@ -46,18 +49,9 @@ class Tally(NamedTuple):
     rejected: int = 0
 
     def __add__(self, other: tuple[object, ...]) -> Tally:
-        """Return the sum, field by field."""
         if not isinstance(other, Tally):
             return NotImplemented
         return Tally(*(mine + its for mine, its in zip(self, other, strict=True)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Misfit:
-    """A row that the wire schema has no place for, and why."""
-
-    row: Row
-    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +93,7 @@ class Courier:
         self._sender_of = sender_of
         self._lease = lease
         self._rejected_in_a_row = 0
+        self._fault_log = FaultLog()
 
     def deliver(self, shard: int, stop: threading.Event) -> Tally:
         """Deliver a shard's events until none is left, or they have to wait.
@@ -120,16 +115,19 @@ class Courier:
             limit = _next_limit(limit, len(rows), outcome.verdict)
             settlement = self._settlement(lease, outcome, sent=len(rows))
             is_last = stop.is_set() or not batches_left
-            next_rows = self._settle(lease, settlement, 0 if is_last else limit)
-            if next_rows is None:
-                logger.warning("Lost shard %d to another relay; it sends again", shard)
+            settled = self._settle(lease, settlement, 0 if is_last else limit)
+            if settled is None:
+                logger.warning("Lost events to another relay, which sends them again")
                 return tally
-            self._conclude(lease, outcome, settlement)
+            next_rows, other_faults = settled
+            self._conclude(outcome)
+            level = _level_of(outcome.verdict)
+            self._fault_log.tell(lease, settlement, other_faults, level)
             tally += Tally(len(outcome.delivered), len(outcome.rejected))
             if not next_rows:
                 break
             rows = next_rows
-            lease = replace(lease, attempts=settlement.attempts)
+            lease = replace(lease, attempts=settlement.attempts, fault=settlement.fault)
         return tally
 
     def _claim(self, shard: int) -> tuple[Lease | None, list[Row]]:
@@ -145,7 +143,7 @@ class Courier:
 
     def _settle(
         self, lease: Lease, settlement: Settlement, limit: int
-    ) -> list[Row] | None:
+    ) -> tuple[list[Row], frozenset[str]] | None:
         """Settle a batch, and read the next one or give the shard back.
 
         Args:
@@ -154,7 +152,8 @@ class Courier:
             limit: Events in the next batch; 0: no next one.
 
         Returns:
-            The next batch; empty when the shard was given back; None when it was lost.
+            The next batch, empty when the shard was given back, and the faults of
+            other shards, where they matter; None when it was lost.
         """
         with claims.transaction(self._engine) as connection:
             if not claims.settle(connection, lease, settlement):
@@ -164,20 +163,22 @@ class Courier:
                 rows = claims.head(connection, lease.shard, limit)
             if not rows:
                 claims.release(connection, lease)
-            return rows
+            if settlement.fault is None and lease.fault is None:
+                return rows, frozenset()
+            return rows, claims.other_faults(connection, lease.shard)
 
     def _send(self, rows: Sequence[Row]) -> _Outcome:
         """Send what fits the schema; return what is to become of each row."""
         fits: list[Row] = []
         messages: list[Message] = []
-        misfits: list[_Misfit] = []
+        misfits: list[tuple[Row, str]] = []
         for row in rows:
             made = self._message(row)
             if isinstance(made, Message):
                 fits.append(row)
                 messages.append(made)
             else:
-                misfits.append(made)
+                misfits.append((row, made))
         verdict = Verdict(kind=Kind.SETTLED)
         if messages:
             reply = self._sink.send(messages)
@@ -185,12 +186,12 @@ class Courier:
         return self._outcome(verdict, fits, misfits)
 
     def _outcome(
-        self, verdict: Verdict, fits: Sequence[Row], misfits: Iterable[_Misfit]
+        self, verdict: Verdict, fits: Sequence[Row], misfits: Iterable[tuple[Row, str]]
     ) -> _Outcome:
         rejected: list[tuple[Row, str]] = []
         if verdict.kind is Kind.SETTLED:  # else nothing is set aside now
             rejected = [(fits[index], error) for index, error in verdict.rejected]
-            rejected += [(misfit.row, misfit.problem) for misfit in misfits]
+            rejected += misfits
         verdict = restrain(
             verdict, rejections=len(rejected), earlier=self._rejected_in_a_row
         )
@@ -200,7 +201,8 @@ class Courier:
             rejected=tuple(rejected) if verdict.kind is Kind.SETTLED else (),
         )
 
-    def _message(self, row: Row) -> Message | _Misfit:
+    def _message(self, row: Row) -> Message | str:
+        """Return what to send, or why the wire schema has no place for it."""
         try:
             value = schema.parse(row["payload"])
             self._payload_schema.check(value)
@@ -211,11 +213,13 @@ class Courier:
                 self._schema.check(value)
                 text = schema.dumps(value)
         except (ValueError, InvalidEventError) as error:
-            return _Misfit(row=row, problem=f"not sent: {error}")
+            return f"not sent: {error}"
         return Message(event_id=row["id"], schema=self._schema.name, value=text)
 
     def _settlement(self, lease: Lease, outcome: _Outcome, *, sent: int) -> Settlement:
+        verdict = outcome.verdict
         attempts, delay = self._pause(lease, outcome, sent)
+        fault = lease.fault if verdict.kind is Kind.SPLIT else verdict.problem
         return Settlement(
             delivered=tuple(row["seq"] for row in outcome.delivered),
             rejected=tuple((row["seq"], error) for row, error in outcome.rejected),
@@ -223,6 +227,9 @@ class Courier:
             settled_by=f"{socket.gethostname()[:200]}:{os.getpid()}",
             attempts=attempts,
             delay=delay,
+            fault=storable(fault, MAX_FAULT) if fault else None,
+            # A pause that the gateway asked for is a minimum, whatever was wrong.
+            is_held=verdict.kind is Kind.HOLD and verdict.retry_after is None,
         )
 
     def _pause(
@@ -243,15 +250,13 @@ class Courier:
         )
         return attempts, delay
 
-    def _conclude(
-        self, lease: Lease, outcome: _Outcome, settlement: Settlement
-    ) -> None:
+    def _conclude(self, outcome: _Outcome) -> None:
         """Say what happened, once it is committed."""
         if outcome.delivered:
             self._rejected_in_a_row = 0
         else:
             self._rejected_in_a_row += len(outcome.rejected)
-        _log(lease, outcome, settlement)
+        _log(outcome)
         self._announce(signals.delivered, outcome.delivered)
         self._announce(signals.rejected, [row for row, _ in outcome.rejected])
 
@@ -276,24 +281,22 @@ def _next_limit(limit: int, sent: int, verdict: Verdict) -> int:
     return min(limit * 2, claims.MAX_BATCH)
 
 
-def _log(lease: Lease, outcome: _Outcome, settlement: Settlement) -> None:
-    verdict = outcome.verdict
+def _level_of(verdict: Verdict) -> int:
+    return logging.ERROR if verdict.kind is Kind.HOLD else logging.WARNING
+
+
+def _log(outcome: _Outcome) -> None:
     if outcome.rejected:
         logger.warning(
-            "%d events are refused for good and kept in hydro_rejected with the reason;"
-            " the first is %s",
-            len(outcome.rejected),
+            "Refused for good and kept in hydro_rejected with the reason: %s; the first"
+            " is %s",
+            counted(len(outcome.rejected)),
             outcome.rejected[0][0]["id"],
         )
-    if verdict.kind is Kind.SPLIT:
-        logger.info("Sending fewer events at once: %s", verdict.problem)
-    elif settlement.delay is not None:
-        level = logging.ERROR if verdict.kind is Kind.HOLD else logging.WARNING
-        logger.log(
-            level,
-            "Events of shard %d are kept: %s; try %d failed, the next is in %.0f s",
-            lease.shard,
-            verdict.problem,
-            settlement.attempts,
-            settlement.delay.total_seconds(),
-        )
+    if outcome.verdict.kind is Kind.SPLIT:
+        logger.info("Sending fewer events at once: %s", outcome.verdict.problem)
+
+
+def counted(count: int) -> str:
+    """Return `1 event`, `2 events`."""
+    return f"{count} event" if count == 1 else f"{count} events"

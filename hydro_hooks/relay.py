@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hydro_hooks import claims, outbox
-from hydro_hooks.courier import Courier, Tally
+from hydro_hooks.courier import Courier, Tally, counted
 from hydro_hooks.event import Event
 from hydro_hooks.settings import Settings
 from hydro_hooks.signing import Signer
@@ -104,6 +104,7 @@ class Relay:
         self._guard = threading.Lock()
         self._worker: _Worker | None = None
         self._is_forked = False
+        self._is_new = True
         _relays.add(self)
 
     def start(self) -> None:
@@ -147,11 +148,13 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Deliver in this thread until `stop` is set.
 
+        What waits because of a configuration fault is tried at once.
         Returns at once when there is nowhere to deliver to. A database that is away,
         or any other failure, is logged and tried again; it never ends the relay.
         """
         if not self._is_delivering():
             return
+        self._is_new = True
         failures = 0
         try:
             while not stop.is_set():
@@ -162,11 +165,14 @@ class Relay:
     def drain(self) -> Counts:
         """Deliver what can be delivered now, and return how much that was.
 
+        What waits because of a configuration fault is tried too.
+
         Raises:
             sqlalchemy.exc.SQLAlchemyError: What the database says.
         """
         total = Tally()
         if self._is_delivering():
+            self._is_new = True
             stop = threading.Event()
             # Not "until nothing is ready": a shard that backed off is ready again soon.
             while any(tally := self._pass(stop)):
@@ -210,6 +216,9 @@ class Relay:
         total = Tally()
         if self._courier is None:
             return total
+        if self._is_new:
+            claims.lift_holds(self._engine)
+            self._is_new = False
         shards = claims.ready_shards(self._engine)
         random.shuffle(shards)  # several relays do not queue up for the same one
         for shard in shards:
@@ -218,7 +227,7 @@ class Relay:
             total += self._courier.deliver(shard, stop)
         if total.delivered or total.rejected:
             logger.info(
-                "Delivered %d events, %d refused", total.delivered, total.rejected
+                "Delivered %s, %d refused", counted(total.delivered), total.rejected
             )
         return total
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     DateTime,
@@ -222,9 +223,14 @@ shard: Final = Table(
     Column("leased_until", UtcDateTime()),
     Column("attempts", Integer(), nullable=False, default=0),
     Column("not_before", UtcDateTime()),
+    Column("fault", _text(500)),
+    Column("is_held", Boolean(), nullable=False, default=False),
     **_TABLE_OPTIONS,
 )
-"""Who delivers which part of the outbox, and when it is tried again."""
+"""Who delivers which part of the outbox, why it waits, and when it is tried again.
+
+`fault` is why the last try failed; `is_held` says that somebody has to act, so that a
+relay that starts anew tries at once."""
 
 journal.to_metadata(gateway_metadata)
 

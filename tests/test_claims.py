@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from databases import Database
 from sample_events import ids_in, record, rows_in, sample_event, sample_events
-from sqlalchemy import Engine, create_engine, event, insert, select, text
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from hydro_hooks import claims, outbox, tables
@@ -477,3 +486,89 @@ def test_an_unknown_kind_of_database_is_named() -> None:
 
     with pytest.raises(ConfigurationError, match="oracle"):
         claims.ready_shards(oracle)
+
+
+def shards_paused(engine: Engine, *, is_held: bool) -> bool:
+    settled(
+        engine,
+        claimed(engine, OVER_AT_ONCE),
+        attempts=1,
+        delay=MINUTE,
+        fault="a fault",
+        is_held=is_held,
+    )
+    return try_to_claim(engine) is None
+
+
+def test_a_relay_that_starts_anew_lifts_the_pause_of_a_configuration_fault(
+    engine: Engine,
+) -> None:
+    record(engine, [sample_event()])
+    assert shards_paused(engine, is_held=True)
+    with claims.transaction(engine) as connection:
+        release_all(connection)
+
+    claims.lift_holds(engine)
+
+    assert claims.ready_shards(engine) == [SHARD]
+    assert claimed(engine).fault == "a fault"
+
+
+def test_the_pause_of_a_passing_fault_is_not_lifted(engine: Engine) -> None:
+    record(engine, [sample_event()])
+    assert shards_paused(engine, is_held=False)
+    with claims.transaction(engine) as connection:
+        release_all(connection)
+
+    claims.lift_holds(engine)
+
+    assert claims.ready_shards(engine) == []
+
+
+def release_all(connection: Connection) -> None:
+    connection.execute(update(tables.shard).values(token=None, leased_until=None))
+
+
+def test_a_success_ends_the_fault_of_its_shard(engine: Engine) -> None:
+    assert shards_paused(engine, is_held=True)
+    claims.lift_holds(engine)
+
+    assert settled(engine, claimed(engine))
+
+    row = shard_row(engine)
+    assert (row["fault"], bool(row["is_held"])) == (None, False)
+
+
+def test_waits_tell_how_many_wait_until_when_and_why(engine: Engine) -> None:
+    record(engine, sample_events(3))
+    [unknown] = claims.waits(engine)
+    assert shards_paused(engine, is_held=True)
+    with claims.transaction(engine) as connection:
+        release_all(connection)
+
+    [paused] = claims.waits(engine)
+    claims.lift_holds(engine)
+    claimed(engine)
+    [leased] = claims.waits(engine)
+
+    assert unknown == claims.Wait(
+        count=3, leased_until=None, not_before=None, fault=None
+    )
+    assert (paused.count, paused.fault) == (3, "a fault")
+    assert paused.not_before is not None
+    assert paused.not_before > datetime.now(UTC)
+    assert paused.leased_until is None
+    assert leased.not_before is None
+    assert leased.leased_until is not None
+
+
+def test_faults_of_other_shards_count_while_they_have_events(engine: Engine) -> None:
+    assert shards_paused(engine, is_held=True)
+    with claims.transaction(engine) as connection:
+        assert claims.other_faults(connection, SHARD + 1) == frozenset()
+
+    record(engine, [sample_event()])
+
+    with claims.transaction(engine) as connection:
+        assert claims.other_faults(connection, SHARD + 1) == {"a fault"}
+        assert claims.other_faults(connection, SHARD) == frozenset()

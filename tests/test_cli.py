@@ -101,16 +101,16 @@ def test_why_answers_in_its_first_line_then_tells_what_surrounds_it(
     lines = result.stdout.splitlines()
     assert lines[0] == (
         "https://test-host.jira.com: installation 19 is disabled since 2026-03-03"
-        " 12:00:00 UTC (disable, reason: jira webhook, no actor, made at"
+        ' 12:00:00 UTC (disable, reason "jira webhook", no actor, made at'
         " jira_app.webhooks:42 in installed), not delivered yet"
     )
     assert lines[1] == "with it:  1 subscription destroyed, in the same transaction"
     assert lines[2].startswith(
-        "before:   2026-03-02 12:00:00 UTC  installation 19: enable, reason: jira"
-        " webhook, by Jira user 5b10"
+        'before:   2026-03-02 12:00:00 UTC  installation 19: enable, reason "jira'
+        ' webhook", by Jira user 5b10'
     )
     assert lines[3] == "after:    nothing recorded"
-    assert lines[4] == f"event:    {disabled.id} (a Jira host was asked for)"
+    assert lines[4] == f"event:    {disabled.id}"
     assert result.stderr == ""
 
 
@@ -122,7 +122,7 @@ def test_why_answers_from_a_gateways_database(gateway_engine: Engine) -> None:
 
     assert result.stdout.splitlines()[0] == (
         "https://test-host.jira.com: installation 19 is disabled since 2026-03-01"
-        " 12:00:00 UTC (disable, reason: jira webhook, by GitHub user id 583231)"
+        ' 12:00:00 UTC (disable, reason "jira webhook", by GitHub user id 583231)'
     )
 
 
@@ -154,10 +154,42 @@ def test_why_names_both_actors_the_note_and_the_origin_of_an_unattributed_change
 
     assert result.stdout.splitlines()[0] == (
         "https://test-host.jira.com: installation 19 is absent (destroyed) since"
-        " 2026-03-01 12:00:00 UTC (destroy, reason: unattributed, by GitHub user"
+        ' 2026-03-01 12:00:00 UTC (destroy, reason "unattributed", by GitHub user'
         " octocat and Jira user 5b10, made at jira_app.webhooks:42 in installed,"
-        " note: ticket 4711)"
+        ' note "ticket 4711")'
     )
+
+
+def test_a_reason_with_commas_and_quotes_stays_one_text(
+    file_engine: Engine, file_url: str
+) -> None:
+    reason = 'dropped, "cascade", by hand'
+    settle(file_engine, installation(Action.DISABLE, reason=reason, jira_actor="5b10"))
+
+    result = run("why", HOST, "--database", file_url)
+
+    quoted = r'"dropped, \"cascade\", by hand"'
+    assert f"(disable, reason {quoted}, by Jira user 5b10)" in result.stdout
+
+
+def test_why_names_the_host_of_a_neighbour_that_is_another_customers(
+    file_engine: Engine, file_url: str
+) -> None:
+    other = "https://other.jira.com"
+    settle(
+        file_engine,
+        installation(Action.DESTROY, day=1, jira_hostname=other),
+        installation(Action.CREATE, day=2),
+    )
+
+    alone = run("why", "19", "--database", file_url).stdout.splitlines()
+    settle(file_engine, installation(Action.ENABLE, day=3))
+    later = run("why", "19", "--database", file_url).stdout.splitlines()
+
+    moment = "2026-03-02 12:00:00 UTC"
+    assert alone[0].startswith(f"{HOST}: installation 19 is disabled")
+    assert alone[1].startswith(f"before:   {moment}  {other}: installation 19: destroy")
+    assert later[1].startswith("before:   2026-03-03 12:00:00 UTC  installation 19: cr")
 
 
 def test_why_tells_that_an_event_was_rejected_and_why(
@@ -181,6 +213,7 @@ def test_why_says_what_else_a_number_is(file_engine: Engine, file_url: str) -> N
     second = run("why", "10", "--as", "github", "--database", file_url)
 
     assert "installation 19 is" in first.stdout
+    assert "(a Jira integration id was asked for)" in first.stdout
     assert "it is a GitHub installation id too: --as github" in first.stderr
     assert "subscription 7 (GitHub installation 10) is enabled" in second.stdout
 
@@ -214,7 +247,7 @@ def test_nothing_found_tells_what_could_be_found_and_exits_with_3(
         assert result.stdout == ""
         assert "nothing is found of 'nobody.jira.com'" in result.stderr
         assert "earliest record held is of 2026-03-01 12:00:00 UTC" in result.stderr
-        assert "1 events wait undelivered, 0 were rejected" in result.stderr
+        assert "1 event waits undelivered, 0 were rejected" in result.stderr
 
 
 def test_nothing_found_in_an_empty_database_says_that_it_is_empty(
@@ -259,7 +292,7 @@ def test_history_lists_the_newest_last_and_says_what_it_leaves_out(
         events[1].id,
         events[2].id,
     ]
-    assert result.stderr == "1 older records are left out; --limit 3 shows all\n"
+    assert result.stderr == "1 older record is left out; --limit 3 shows all\n"
     assert [each["id"] for each in lines_of_json(everything)] == [e.id for e in events]
 
 

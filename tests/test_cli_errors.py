@@ -59,7 +59,13 @@ def test_a_date_that_is_none_is_wrong_usage_and_shows_the_form(
     [
         (("why", HOST), "Missing option '--database'"),
         (("why", " ", "--database", "sqlite:///x"), "it is empty"),
-        (("why", HOST, "--database", "app.db"), "not a database's URL"),
+        (
+            ("why", HOST, "--database", "shop.db"),
+            "'shop.db' is not a database's URL; give an SQLAlchemy URL such as"
+            " sqlite:///shop.db",
+        ),
+        (("why", HOST, "--database", "host=h password=hunter2"), "it is not a data"),
+        (("relay", "--json", "--database", "sqlite:///x"), "--json needs --once"),
         (("why", HOST, "--database", "x://u:hunter2@h/d"), "no known database"),
         (("why", HOST, "--database", "postgresql://u:hunter2@h:x/d"), "not a database"),
         (
@@ -180,3 +186,20 @@ def test_help_has_an_example_and_the_exit_codes(command: str) -> None:
     assert result.exit_code == 0
     assert "Example:\n" in result.stdout
     assert "Exit codes: " in result.stdout
+
+
+@pytest.mark.parametrize("command", ["why", "history"])
+def test_help_of_a_lookup_calls_its_argument_by_one_name(command: str) -> None:
+    result = run(command, "--help")
+
+    assert "What HOST|URL|ID is" in result.stdout
+    assert "TEXT" not in result.stdout
+
+
+def test_help_of_the_relay_offers_no_gateways_database() -> None:
+    result = run("relay", "--help")
+
+    assert "SQLAlchemy URL of the app's database.  [" in " ".join(
+        result.stdout.split()
+    ).replace(". [", ".  [")
+    assert "gateway's" not in result.stdout

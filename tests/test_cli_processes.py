@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from click.testing import CliRunner, Result
 from sqlalchemy import Engine, create_engine
 from test_journal import HOST, SECRET, installation, record, settle
 
-from hydro_hooks import tables
+from hydro_hooks import claims, outbox, tables
+from hydro_hooks.claims import Wait
 from hydro_hooks.cli.commands import hydro_hooks
+from hydro_hooks.cli.waiting import waiting_lines
 from hydro_hooks.transition import Action
 
 
@@ -93,8 +97,6 @@ def test_the_gateway_accepts_the_apps_it_is_told(app: Engine, tmp_path: Path) ->
     with a_gateway(tmp_path, "--app", "first", "--app", "second") as url:
         arguments = ("relay", "--once", "--database", str(app.url), "--url", url)
         refused = run(*arguments)
-        with app.begin() as connection:  # it backed off; a restart would wait for it
-            connection.execute(tables.shard.delete())
         accepted = run(*arguments, HYDRO_APP="second")
 
     assert (refused.exit_code, accepted.exit_code) == (1, 0)
@@ -137,7 +139,7 @@ def test_the_relay_delivers_until_a_signal_stops_it(
         _, rest = process.communicate(timeout=30)
 
     assert lines[0] == f"delivering to {url} until SIGTERM or SIGINT\n"
-    assert "Delivered 1 events" in lines[1]
+    assert "Delivered 1 event, 0 refused" in lines[1]
     assert process.returncode == 0
     assert rest.endswith("stopped; what is not delivered stays in the outbox\n")
     assert "not delivered yet" not in run("why", HOST, *place).stdout
@@ -274,3 +276,66 @@ def started_on(terminal: int, *arguments: str) -> Iterator[None]:
     with process:
         yield
     assert process.returncode == 0
+
+
+def test_relay_once_says_why_events_wait_and_until_when(
+    app: Engine, tmp_path: Path
+) -> None:
+    record(app, installation(Action.CREATE), installation(Action.ENABLE, day=1))
+
+    with a_gateway(tmp_path) as url:
+        place = ("relay", "--once", "--database", str(app.url), "--url", url)
+        refused = run(*place, HYDRO_APP_SECRET="wrong")
+        delivered = run(*place)
+
+    assert re.fullmatch(
+        r"2 wait until \d\d:\d\d:\d\d UTC: the gateway answered 401; it refuses the"
+        r" signature: check HYDRO_APP_SECRET",
+        refused.stderr.splitlines()[-1],
+    )
+    assert refused.exit_code == 1
+    assert delivered.stdout == "2 delivered, 0 rejected, 0 waiting\n"
+    assert "wait until" not in delivered.stderr
+
+
+def test_relay_once_says_that_another_relay_holds_the_events(app: Engine) -> None:
+    record(app, event := installation(Action.CREATE))
+    claims.ready_shards(app)
+    with claims.transaction(app) as connection:
+        number = outbox.shard_of(event.aggregate_id)
+        assert claims.claim(connection, number, timedelta(minutes=1))
+
+    result = run(
+        *("relay", "--once", "--json", "--database", str(app.url)),
+        *("--url", "http://127.0.0.1:1/api/v1/events"),
+    )
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["waiting"] == 1
+    assert re.fullmatch(
+        r"1 waits until \d\d:\d\d:\d\d UTC: another relay holds the lease\n",
+        result.stderr,
+    )
+
+
+def test_causes_of_waiting_are_added_up_and_told_apart() -> None:
+    noon = datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)
+    causes: list[tuple[int, datetime | None, str | None]] = [
+        (3, noon, "a fault"),
+        (4, noon + timedelta(seconds=5), "a fault"),
+        (1, noon, None),
+        (2, None, "a fault"),
+        (5, None, None),
+    ]
+
+    lines = waiting_lines(
+        Wait(count=count, leased_until=None, not_before=not_before, fault=fault)
+        for count, not_before, fault in causes
+    )
+
+    assert list(lines) == [
+        "7 wait until 12:00:06 UTC: a fault",
+        "1 waits until 12:00:01 UTC: the last try failed",
+        "2 wait: a fault; they may be tried again now",
+        "5 wait: they may be delivered now; run it again",
+    ]

@@ -425,3 +425,133 @@ def test_no_secret_or_payload_is_logged(
     assert SECRET not in caplog.text
     assert "the payload" not in caplog.text
     assert "Hydro " not in caplog.text
+
+
+def spread_events(count: int = 64) -> list[Event]:
+    """Return events of so many integrations, which many shards share."""
+    return [sample_event(jira_integration_id=number) for number in range(count)]
+
+
+def told(caplog: pytest.LogCaptureFixture, *, level: int = logging.INFO) -> list[str]:
+    lines = [line.getMessage() for line in caplog.records if line.levelno >= level]
+    caplog.clear()
+    return [line.partition(";")[0] for line in lines if "Delivered" not in line]
+
+
+def test_an_outage_is_told_once_when_it_begins_changes_and_ends(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="hydro_hooks")
+    record(engine, spread_events())
+    status = 503
+    with ScriptedGateway(lambda _: Scripted(status=status)) as gateway:
+        relay = Relay(engine, gateway.settings())
+        lines = []
+        for status in (503, 503, 500, 200, 200, 503):
+            record(engine, spread_events(2))
+            relay.drain()
+            lines.append(told(caplog))
+            end_back_off(engine)
+        relay.drain()
+        repeated = told(caplog, level=logging.DEBUG)
+
+    assert lines == [
+        ["Events are kept: the gateway answered 503"],
+        [],
+        ["Events are kept: the gateway answered 500"],
+        ["Delivering again, after: the gateway answered 500"],
+        [],
+        ["Events are kept: the gateway answered 503"],
+    ]
+    assert set(repeated) >= {"Events are kept: the gateway answered 503"}
+
+
+def test_a_relay_tells_of_an_outage_that_began_before_it(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="hydro_hooks")
+    record(engine, spread_events())
+    with ScriptedGateway(lambda _: Scripted(status=503)) as gateway:
+        drained(engine, gateway)
+        first = told(caplog)
+        end_back_off(engine)
+        drained(engine, gateway)
+
+    assert first == told(caplog) == ["Events are kept: the gateway answered 503"]
+
+
+def test_an_outage_that_another_relay_ended_is_told_when_it_comes_back(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="hydro_hooks")
+    record(engine, spread_events())
+    status = 503
+    with ScriptedGateway(lambda _: Scripted(status=status)) as gateway:
+        ours, theirs = (Relay(engine, gateway.settings()) for _ in range(2))
+        ours.drain()
+        end_back_off(engine)
+        status = 200
+        theirs.drain()
+        told(caplog)
+        record(engine, spread_events())
+        status = 503
+        ours.drain()
+
+    assert told(caplog) == ["Events are kept: the gateway answered 503"]
+
+
+def test_a_fault_while_a_batch_is_split_is_told_where_it_is_known(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(engine, sample_events(4))
+    answers = [Scripted(status=503), Scripted(status=413)]
+    with ScriptedGateway(answers) as gateway:
+        relay = Relay(engine, gateway.settings())
+        relay.drain()
+        end_back_off(engine)
+        counts = relay.drain()
+
+    assert counts.delivered == 4
+    assert caplog.text.count("Events are kept") == 1
+    assert shard_row(engine)["fault"] is None
+
+
+def test_no_line_of_the_log_speaks_of_shards(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="hydro_hooks")
+    record(engine, spread_events(8))
+    with ScriptedGateway(
+        [Scripted(status=401), failures((0, "bad", False))]
+    ) as gateway:
+        drained(engine, gateway)
+        drained(engine, gateway)
+
+    assert "1 event; the first is" in caplog.text
+    assert "shard" not in caplog.text
+
+
+def test_what_waits_for_a_setting_is_tried_at_once_by_a_relay_that_starts(
+    engine: Engine,
+) -> None:
+    record(engine, spread_events())
+    with ScriptedGateway(lambda _: Scripted(status=status)) as gateway:
+        status = 401
+        refused = drained(engine, gateway)
+        status = 200
+        delivered = drained(engine, gateway)
+
+    assert (refused.waiting, delivered.waiting) == (64, 0)
+
+
+def test_a_pause_that_the_gateway_asks_for_is_kept_whatever_was_wrong(
+    engine: Engine,
+) -> None:
+    record(engine, [sample_event()])
+    answers = [Scripted(status=403, headers={"Retry-After": "600"})]
+    with ScriptedGateway(answers) as gateway:
+        drained(engine, gateway)
+        again = drained(engine, gateway)
+
+    assert again.waiting == 1
+    assert len(gateway.requests) == 1

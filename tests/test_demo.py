@@ -15,7 +15,7 @@ import requests
 DEMO = Path(__file__).parent.parent / "examples" / "demo.py"
 ANSWER = re.compile(
     r"^https://tidewater\.atlassian\.net: installation \d+ is disabled since .*"
-    r"\(disable, reason: jira webhook, no actor,"
+    r"\(disable, reason \"jira webhook\", no actor,"
     r" made at jira_app\.webhooks:\d+ in installed\)$",
     re.MULTILINE,
 )
@@ -53,10 +53,10 @@ def test_the_redelivered_installed_callback_disables_the_customer(story: str) ->
     lines = lines_of(story, "https://tidewater.atlassian.net")
 
     title, what, reason, who = lines[-1]
-    assert title == "Jira: installed, delivered again"
+    assert title == "Jira: installed, once more"
     assert what == "installation disable, now disabled"
     assert reason == "jira webhook"
-    assert re.fullmatch(r"nobody named, jira_app\.webhooks:\d+ in installed", who)
+    assert re.fullmatch(r"at jira_app\.webhooks:\d+ in installed", who)
 
 
 def test_why_is_answered_from_the_app_s_database_and_from_the_gateway_s(
@@ -78,7 +78,7 @@ def test_everything_that_is_recorded_reaches_the_gateway(story: str) -> None:
         for line in lines_of(story, f"https://{host}.atlassian.net")
     ]
 
-    recorded = [line for line in lines if line[-1] != "nothing"]
+    recorded = [line for line in lines if not line[-1].startswith("nothing: ")]
     assert f"delivered {len(recorded)} events to the gateway; 0 wait." in story
 
 
@@ -86,9 +86,35 @@ def test_staff_are_named_for_each_row_that_they_delete(story: str) -> None:
     lines = lines_of(story, "https://jetty.atlassian.net")
 
     assert [line[-3:] for line in lines[-2:]] == [
-        ["installation destroy, now absent", "stafftools-api", "hubot-support"],
-        ["subscription destroy, now absent", "stafftools-api", "hubot-support"],
+        ["installation destroy, now absent", "stafftools-api", "GitHub hubot-support"],
+        ["subscription destroy, now absent", "stafftools-api", "GitHub hubot-support"],
     ]
+
+
+def test_each_actor_is_told_with_its_system_and_each_line_fits_a_terminal(
+    story: str,
+) -> None:
+    told = story.partition("The relay delivered")[0]
+
+    [ada] = [
+        line
+        for line in lines_of(story, "https://jetty.atlassian.net")
+        if "Ada" in line[0]
+    ]
+    assert ada[-1] == "GitHub ada-jetty, Jira 5b10b0..."
+    assert max(len(line) for line in told.splitlines()) <= 120
+
+
+def test_where_nothing_is_recorded_the_story_says_why(story: str) -> None:
+    quayside = lines_of(story, "https://quayside.atlassian.net")
+
+    assert ["GitHub: created", "nothing: it is not connected yet"] in quayside
+
+
+def test_what_the_question_was_taken_for_is_told_only_where_it_is_not_plain(
+    story: str,
+) -> None:
+    assert "was asked for" not in story
 
 
 def test_a_change_without_a_reason_is_shown_with_its_place_in_the_program(
@@ -98,7 +124,7 @@ def test_a_change_without_a_reason_is_shown_with_its_place_in_the_program(
 
     [script] = [line for line in lines if line[0].startswith("A script")]
     assert script[2] == "unattributed"
-    assert re.fullmatch(r"nobody named, demo\.py:\d+ in nightly_script", script[3])
+    assert re.fullmatch(r"at demo\.py:\d+ in nightly_script", script[3])
 
 
 def test_nothing_is_left_on_the_disk(story: str) -> None:

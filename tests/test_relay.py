@@ -379,3 +379,22 @@ def test_a_forked_child_delivers_with_a_thread_of_its_own(
     [done] = results
     assert (done.returncode, done.stderr) == (0, "")
     assert len(gateway.event_ids) == 2
+
+
+def test_a_relay_in_the_background_lifts_what_a_wrong_setting_held_once(
+    engine: Engine,
+) -> None:
+    ids = record(engine, sample_events(2))
+    with ScriptedGateway([Scripted(status=401), Scripted(status=401)]) as gateway:
+        drained(engine, gateway)
+        relay = Relay(engine, gateway.settings())
+        relay.start()
+        gateway.wait_for(2)
+        time.sleep(1.2)  # two more looks at the outbox
+        assert len(gateway.requests) == 2
+        assert relay.stop()
+
+        relay.start()
+
+        wait_until(lambda: ids_in(engine, tables.journal) == ids)
+        assert relay.stop()

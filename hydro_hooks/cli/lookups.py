@@ -27,7 +27,14 @@ from hydro_hooks.cli.story import (
     line,
     record_as_json,
 )
-from hydro_hooks.cli.terminal import moment, say, write, write_bytes, write_json
+from hydro_hooks.cli.terminal import (
+    counted,
+    moment,
+    say,
+    write,
+    write_bytes,
+    write_json,
+)
 from hydro_hooks.journal import Kind, Record, StoredRequest
 from hydro_hooks.signing import HydroHmac
 
@@ -88,7 +95,7 @@ def history(
     *,
     as_json: bool,
 ) -> None:
-    """List what happened to everything that TEXT names, the newest last.
+    """List what happened to everything that HOST|URL|ID names, the newest last.
 
     \b
     Example:
@@ -105,7 +112,8 @@ def history(
     _say_what_else(text, found.taken_for, found.also)
     left_out = found.total - len(found.records)
     if left_out:
-        say(f"{left_out} older records are left out; --limit {found.total} shows all")
+        older = counted(left_out, "older record is", "older records are")
+        say(f"{older} left out; --limit {found.total} shows all")
     for record in found.records:
         if as_json:
             write_json(record_as_json(record))

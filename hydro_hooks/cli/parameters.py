@@ -22,6 +22,7 @@ _URL_FORM: Final = (
     "give an SQLAlchemy URL such as sqlite:///app.db or"
     " postgresql+psycopg://user@host/name"
 )
+_FILE_NAME: Final = re.compile(r"[\w./-]+")  # which holds no password
 _OUR_DRIVERS: Final = {
     "postgresql": "postgresql+psycopg",
     "mysql": "mysql+pymysql",
@@ -38,7 +39,7 @@ _AT: Final = re.compile(
 def database_url(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> URL | None:
-    """Return an option's URL, or refuse it without quoting it: it may hold a password.
+    """Return an option's URL, or refuse it without a password that it may hold.
 
     Raises:
         click.BadParameter: It is no URL of a database, or its driver is an async one.
@@ -48,7 +49,7 @@ def database_url(
     try:
         url = make_url(value)
     except (ArgumentError, ValueError):
-        message = f"it is not a database's URL; {_URL_FORM}"
+        message = f"{_shown(value)} is not a database's URL; {_url_form(value)}"
         raise click.BadParameter(message) from None
     try:
         is_async = url.get_dialect().is_async
@@ -60,6 +61,17 @@ def database_url(
         message = f"{url.drivername} is an async driver; write {ours}:// instead"
         raise click.BadParameter(message)
     return url
+
+
+def _shown(value: str) -> str:
+    return repr(value) if _FILE_NAME.fullmatch(value) else "it"
+
+
+def _url_form(value: str) -> str:
+    """Return what to give, in terms of what was given where that is a file's name."""
+    if _FILE_NAME.fullmatch(value):
+        return _URL_FORM.replace("app.db", value, 1)
+    return _URL_FORM
 
 
 def _moment(
@@ -112,22 +124,29 @@ def _kind(
     return None if value is None else Kind(value)
 
 
-database_option = click.option(
-    "--database",
-    callback=database_url,
-    envvar="HYDRO_DATABASE_URL",
-    show_envvar=True,
-    required=True,
-    metavar="URL",
-    help="SQLAlchemy URL of the app's database, or of a gateway's.",
+def _database_option(help_text: str) -> Callable[[AnyCommand], AnyCommand]:
+    return click.option(
+        "--database",
+        callback=database_url,
+        envvar="HYDRO_DATABASE_URL",
+        show_envvar=True,
+        required=True,
+        metavar="URL",
+        help=help_text,
+    )
+
+
+database_option = _database_option(
+    "SQLAlchemy URL of the app's database, or of a gateway's."
 )
+app_database_option = _database_option("SQLAlchemy URL of the app's database.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON Lines, for programs."
 )
 
 
 def lookup_options(command: AnyCommand) -> AnyCommand:
-    """Add what every search takes: TEXT, --at, --as, --database, --json."""
+    """Add what every search takes: HOST|URL|ID, --at, --as, --database, --json."""
     for add in (
         json_option,
         database_option,
@@ -136,7 +155,7 @@ def lookup_options(command: AnyCommand) -> AnyCommand:
             "kind",
             type=click.Choice([kind.value for kind in Kind]),
             callback=_kind,
-            help="What TEXT is, where it could be several things.",
+            help="What HOST|URL|ID is, where it could be several things.",
         ),
         click.option(
             "--at",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import FrameType
@@ -12,9 +12,12 @@ from types import FrameType
 import click
 from sqlalchemy import URL, Engine
 
+from hydro_hooks import claims
+from hydro_hooks.claims import Wait
 from hydro_hooks.cli.database import opened
-from hydro_hooks.cli.parameters import database_option, json_option
+from hydro_hooks.cli.parameters import app_database_option, json_option
 from hydro_hooks.cli.terminal import logs_on_stderr, say, write, write_json
+from hydro_hooks.cli.waiting import waiting_lines
 from hydro_hooks.errors import ConfigurationError, DatabaseError
 from hydro_hooks.relay import Counts, Relay
 from hydro_hooks.settings import Settings, check_base_url
@@ -35,7 +38,7 @@ def _gateway_url(
 
 
 @click.command()
-@database_option
+@app_database_option
 @click.option(
     "--url",
     callback=_gateway_url,
@@ -50,7 +53,8 @@ def relay(database: URL, url: str | None, *, once: bool, as_json: bool) -> None:
     """Deliver recorded events to the gateway until SIGTERM or SIGINT.
 
     Any number of relays may run. Requests are signed with HYDRO_APP_SECRET; HYDRO_APP
-    and HYDRO_SCHEMA say in whose name and in which schema. --json is for --once.
+    and HYDRO_SCHEMA say in whose name and in which schema. --json is for --once. What
+    waits because of a wrong setting is tried at once when a relay starts.
 
     \b
     Example:
@@ -59,12 +63,16 @@ def relay(database: URL, url: str | None, *, once: bool, as_json: bool) -> None:
     Exit codes: 0 stopped, or with --once everything is delivered; 1 failed, or with
     --once events still wait; 2 wrong usage.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    if as_json and not once:
+        message = "--json needs --once: a relay that goes on prints no counts"
+        raise click.UsageError(message)
     settings = _settings(url)
     with logs_on_stderr(), opened(database) as engine:
         _check_tables(engine)
         the_relay = Relay(engine, settings)
         if once:
-            _report(the_relay.drain(), as_json=as_json)
+            counts = the_relay.drain()
+            _report(counts, claims.waits(engine), as_json=as_json)
             return
         with _stopped_by_signals() as stop:
             say(f"delivering to {settings.base_url} until SIGTERM or SIGINT")
@@ -96,12 +104,14 @@ def _check_tables(engine: Engine) -> None:
         raise DatabaseError(message)
 
 
-def _report(counts: Counts, *, as_json: bool) -> None:
+def _report(counts: Counts, waits: Sequence[Wait], *, as_json: bool) -> None:
     if as_json:
         write_json(asdict(counts))
     else:
         write(", ".join(f"{count} {name}" for name, count in asdict(counts).items()))
     if counts.waiting:
+        for each in waiting_lines(waits):
+            say(each)
         raise click.exceptions.Exit(1)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from hydro_hooks.cause import Reason
-from hydro_hooks.cli.terminal import moment
+from hydro_hooks.cli.terminal import counted, moment
 from hydro_hooks.event import Event
 from hydro_hooks.journal import Answer, Companions, Coverage, Kind, Place, Record
 from hydro_hooks.transition import Action, State
@@ -41,8 +41,23 @@ def answer_lines(answer: Answer, record: Record, at: datetime | None) -> Iterato
         others = " and ".join(_companions(each) for each in answer.companions)
         yield f"with it:  {others}, in the same transaction"
     for name, other in (("before: ", answer.before), ("after:  ", answer.after)):
-        yield f"{name}  {'nothing recorded' if other is None else line(other)}"
-    yield f"event:    {record.event.id} ({KINDS[answer.taken_for]} was asked for)"
+        yield f"{name}  {_beside(record, other)}"
+    # Of a text that could be one thing only, nobody has to be told which it was.
+    taken_for = f" ({KINDS[answer.taken_for]} was asked for)" if answer.also else ""
+    yield f"event:    {record.event.id}{taken_for}"
+
+
+def _beside(record: Record, other: Record | None) -> str:
+    """Return the line of a record before or after, with its host where it differs.
+
+    The site was renamed then, or the database gave the row's key to another customer.
+    """
+    if other is None:
+        return "nothing recorded"
+    host = other.event.jira_hostname
+    if host == record.event.jira_hostname:
+        return line(other)
+    return line(other, host=host or "no host told")
 
 
 def headline(record: Record, at: datetime | None = None) -> str:
@@ -56,10 +71,11 @@ def headline(record: Record, at: datetime | None = None) -> str:
     return f"{who} {is_then} {state} {since} ({_why(event)}){_place(record)}"
 
 
-def line(record: Record) -> str:
-    """Return a record as one line of a list."""
+def line(record: Record, *, host: str | None = None) -> str:
+    """Return a record as one line of a list, with the host where it is given."""
     event = record.event
-    what = f"{moment(event.occurred_at)}  {subject_of(event)}: {_why(event)}"
+    who = subject_of(event) if host is None else f"{host}: {subject_of(event)}"
+    what = f"{moment(event.occurred_at)}  {who}: {_why(event)}"
     return f"{what}{_place(record)}  [{event.id}]"
 
 
@@ -76,13 +92,18 @@ def subject_of(event: Event) -> str:
 
 
 def _why(event: Event) -> str:
-    parts = [event.action.value, f"reason: {event.reason}", _actor(event)]
+    # In quotes, as is the note: other people's text may hold commas.
+    parts = [event.action.value, f"reason {_quoted(event.reason)}", _actor(event)]
     has_actor = event.github_actor is not None or event.jira_actor is not None
     if not has_actor or event.reason == Reason.UNATTRIBUTED:
         parts.append(f"made at {event.origin}" if event.origin else "origin not told")
     if event.note:
-        parts.append(f"note: {event.note}")
+        parts.append(f"note {_quoted(event.note)}")
     return ", ".join(parts)
+
+
+def _quoted(text: str) -> str:
+    return '"{}"'.format(text.replace('"', '\\"'))
 
 
 def _actor(event: Event) -> str:
@@ -105,8 +126,8 @@ def _place(record: Record) -> str:
 
 
 def _companions(group: Companions) -> str:
-    plural = "" if group.count == 1 else "s"
-    return f"{group.count} {group.association}{plural} {_DONE[group.action]}"
+    what = counted(group.count, group.association, f"{group.association}s")
+    return f"{what} {_DONE[group.action]}"
 
 
 def coverage_line(coverage: Coverage) -> str:
@@ -118,8 +139,8 @@ def coverage_line(coverage: Coverage) -> str:
     if coverage.waiting is None:
         return f"{held}; what waits undelivered is in the app's database, not here"
     return (
-        f"{held}; {coverage.waiting} events wait undelivered,"
-        f" {coverage.rejected or 0} were rejected"
+        f"{held}; {counted(coverage.waiting, 'event waits', 'events wait')}"
+        f" undelivered, {counted(coverage.rejected or 0, 'was', 'were')} rejected"
     )
 
 

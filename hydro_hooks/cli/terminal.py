@@ -34,6 +34,11 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def counted(count: int, one: str, several: str) -> str:
+    """Return a number and what it counts, such as `1 event waits`."""
+    return f"{count} {one if count == 1 else several}"
+
+
 def say(text: str) -> None:
     """Write a message for a person: to stderr."""
     click.echo(printable(text), err=True)
