@@ -38,9 +38,6 @@ logger = logging.getLogger(__name__)
 BATCHES_PER_LEASE: Final = 20
 """Then the shard is given back, so that a busy one does not keep others waiting."""
 
-MAX_FAULT: Final = 500
-"""Characters kept of why events wait."""
-
 
 class Tally(NamedTuple):
     """What was done; added up by `+`."""
@@ -49,6 +46,7 @@ class Tally(NamedTuple):
     rejected: int = 0
 
     def __add__(self, other: tuple[object, ...]) -> Tally:
+        """Return the sum, field by field."""
         if not isinstance(other, Tally):
             return NotImplemented
         return Tally(*(mine + its for mine, its in zip(self, other, strict=True)))
@@ -119,8 +117,8 @@ class Courier:
             if settled is None:
                 logger.warning("Lost events to another relay, which sends them again")
                 return tally
-            next_rows, other_faults = settled
             self._conclude(outcome)
+            next_rows, other_faults = settled
             level = _level_of(outcome.verdict)
             self._fault_log.tell(lease, settlement, other_faults, level)
             tally += Tally(len(outcome.delivered), len(outcome.rejected))
@@ -227,7 +225,7 @@ class Courier:
             settled_by=f"{socket.gethostname()[:200]}:{os.getpid()}",
             attempts=attempts,
             delay=delay,
-            fault=storable(fault, MAX_FAULT) if fault else None,
+            fault=storable(fault, claims.MAX_FAULT) if fault else None,
             # A pause that the gateway asked for is a minimum, whatever was wrong.
             is_held=verdict.kind is Kind.HOLD and verdict.retry_after is None,
         )

@@ -199,7 +199,5 @@ def test_help_of_a_lookup_calls_its_argument_by_one_name(command: str) -> None:
 def test_help_of_the_relay_offers_no_gateways_database() -> None:
     result = run("relay", "--help")
 
-    assert "SQLAlchemy URL of the app's database.  [" in " ".join(
-        result.stdout.split()
-    ).replace(". [", ".  [")
+    assert "SQLAlchemy URL of the app's database. [" in " ".join(result.stdout.split())
     assert "gateway's" not in result.stdout

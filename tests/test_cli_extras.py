@@ -51,7 +51,7 @@ def test_without_click_one_line_says_which_extra_to_install(tmp_path: Path) -> N
     assert result.stderr == remedy("click", "cli") + "\n"
 
 
-@pytest.mark.parametrize("module", ["flask", "waitress"])
+@pytest.mark.parametrize("module", ["flask", "waitress", "werkzeug"])
 def test_without_the_gateways_modules_one_line_says_which_extra_to_install(
     tmp_path: Path, module: str
 ) -> None:

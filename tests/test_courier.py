@@ -447,7 +447,8 @@ def test_an_outage_is_told_once_when_it_begins_changes_and_ends(
     with ScriptedGateway(lambda _: Scripted(status=status)) as gateway:
         relay = Relay(engine, gateway.settings())
         lines = []
-        for status in (503, 503, 500, 200, 200, 503):
+        for each in (503, 503, 500, 200, 200, 503):
+            status = each
             record(engine, spread_events(2))
             relay.drain()
             lines.append(told(caplog))
@@ -500,16 +501,15 @@ def test_an_outage_that_another_relay_ended_is_told_when_it_comes_back(
     assert told(caplog) == ["Events are kept: the gateway answered 503"]
 
 
-def test_a_fault_while_a_batch_is_split_is_told_where_it_is_known(
+def test_a_batch_that_is_split_after_a_fault_tells_of_no_new_one(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     record(engine, sample_events(4))
     answers = [Scripted(status=503), Scripted(status=413)]
     with ScriptedGateway(answers) as gateway:
-        relay = Relay(engine, gateway.settings())
-        relay.drain()
+        drained(engine, gateway)
         end_back_off(engine)
-        counts = relay.drain()
+        counts = drained(engine, gateway)
 
     assert counts.delivered == 4
     assert caplog.text.count("Events are kept") == 1

@@ -8,6 +8,7 @@ EXTRAS: Final = {
     "click": "cli",
     "flask": "gateway",
     "waitress": "gateway",
+    "werkzeug": "gateway",  # the first of flask's modules to be missed
     "psycopg": "postgresql",
     "psycopg_binary": "postgresql",
     "pymysql": "mariadb",

@@ -113,7 +113,7 @@ class _Receiver:
         except SQLAlchemyError as error:
             raise _unavailable(error) from None
         logger.info(
-            "%s: %d events accepted, %d refused",
+            "%s: %d accepted, %d refused",
             received.app,
             len(arrived.arrivals),
             len(failures),

@@ -1,0 +1,251 @@
+"""Leases on shards: taking one, reading its events, settling what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Table,
+    and_,
+    delete,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from hydro_hooks.claims.transactions import clock, read, transaction
+from hydro_hooks.event import new_id
+from hydro_hooks.tables import SHARDS, journal, outbox, rejected, shard
+
+MAX_BATCH: Final = 50
+"""Events in a batch at most."""
+
+MAX_BATCH_BYTES: Final = 256 * 1024
+"""Bytes of payload in a batch at most; a single event may be larger."""
+
+MAX_FAULT: Final = 500
+"""Characters kept of why the events of a shard wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A shard that this relay works on for now.
+
+    Args:
+        shard: Its number.
+        token: Known to the holder only; what settles is checked against it.
+        attempts: Tries in a row that left events of the shard undelivered.
+        fault: Why the last of them failed; None when it did not.
+        duration: For how long it is held, from the claim or the last settlement.
+    """
+
+    shard: int
+    token: str
+    attempts: int
+    fault: str | None = None
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of a batch.
+
+    Args:
+        delivered: `seq` of the events that were accepted.
+        rejected: `seq` of the events refused for good, and why.
+        schema: Name of the wire schema.
+        settled_by: The relay's name.
+        attempts: What the shard's count of failed tries becomes.
+        delay: How long the shard is left alone; None: go on at once.
+        fault: Why it is left alone, in at most `MAX_FAULT` characters.
+        is_held: Somebody has to act, so a relay that starts anew ends the delay.
+    """
+
+    delivered: tuple[int, ...] = ()
+    rejected: tuple[tuple[int, str], ...] = ()
+    schema: str
+    settled_by: str
+    attempts: int = 0
+    delay: timedelta | None = None
+    fault: str | None = None
+    is_held: bool = False
+
+
+def ready_shards(engine: Engine) -> list[int]:
+    """Return the shards that have events, no lease in force and no back-off.
+
+    Rows of `hydro_shard` are made where they are missing.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What the database says.
+    """
+    has_events = select(outbox.c.seq).where(outbox.c.shard == shard.c.shard).exists()
+    is_ready = and_(_is_free(engine.dialect), has_events)
+    statement = select(shard.c.shard, is_ready.label("is_ready"))
+    rows = read(engine, statement)
+    if len(rows) < SHARDS:
+        _make_shards(engine, {number for number, _ in rows})
+        rows = read(engine, statement)
+    return [number for number, is_ready in rows if is_ready]
+
+
+def _make_shards(engine: Engine, there: set[int]) -> None:
+    for number in set(range(SHARDS)) - there:
+        try:
+            with transaction(engine) as connection:
+                connection.execute(insert(shard).values(shard=number, attempts=0))
+        except IntegrityError:
+            continue  # another relay, started at the same moment, was faster
+
+
+def _is_free(dialect: Dialect) -> ColumnElement[bool]:
+    now = clock(dialect)
+    return and_(
+        or_(shard.c.leased_until.is_(None), shard.c.leased_until <= now),
+        or_(shard.c.not_before.is_(None), shard.c.not_before <= now),
+    )
+
+
+def claim(connection: Connection, number: int, duration: timedelta) -> Lease | None:
+    """Lease a shard in the connection's transaction.
+
+    Args:
+        connection: In a `transaction()`.
+        number: The shard.
+        duration: How long the lease holds without a settlement; longer than a request
+            may take.
+
+    Returns:
+        None when another relay holds it or is about to, or it is backing off.
+    """
+    now = clock(connection.dialect)
+    row = connection.execute(
+        select(shard.c.attempts, shard.c.fault, now.label("now"))
+        .where(shard.c.shard == number, _is_free(connection.dialect))
+        .with_for_update(skip_locked=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    lease = Lease(
+        shard=number,
+        token=new_id(),
+        attempts=row.attempts,
+        fault=row.fault,
+        duration=duration,
+    )
+    connection.execute(
+        update(shard)
+        .where(shard.c.shard == number)
+        .values(token=lease.token, leased_until=row.now + duration)
+    )
+    return lease
+
+
+def head(
+    connection: Connection, number: int, limit: int = MAX_BATCH
+) -> list[Mapping[str, Any]]:
+    """Return the shard's next events, as rows of the outbox in `seq` order.
+
+    Always from the bottom: `seq` is drawn before a commit, so a row may appear below
+    one that was delivered before.
+
+    Args:
+        connection: In a `transaction()`.
+        number: The shard.
+        limit: Rows at most; fewer where they are large.
+    """
+    rows = connection.execute(
+        select(outbox)
+        .where(outbox.c.shard == number)
+        .order_by(outbox.c.seq)
+        .limit(limit)
+    ).mappings()
+    batch: list[Mapping[str, Any]] = []
+    size_bytes = 0
+    for row in rows.all():
+        size_bytes += len(row["payload"].encode())
+        if batch and size_bytes > MAX_BATCH_BYTES:
+            break
+        batch.append(dict(row))
+    return batch
+
+
+def settle(connection: Connection, lease: Lease, settlement: Settlement) -> bool:
+    """Write down what became of a batch, and hold the lease for another while.
+
+    Args:
+        connection: In a `transaction()`; the caller commits.
+        lease: Under which the batch was read.
+        settlement: What became of it.
+
+    Returns:
+        False when the lease was lost: then nothing was written, and whoever holds the
+        shard now sends the events again.
+    """
+    now = connection.execute(
+        select(clock(connection.dialect))
+        .where(shard.c.shard == lease.shard, shard.c.token == lease.token)
+        .with_for_update()
+    ).scalar_one_or_none()
+    if now is None:
+        return False
+    _move(connection, lease, settlement, now)
+    delay = settlement.delay
+    connection.execute(
+        update(shard)
+        .where(shard.c.shard == lease.shard)
+        .values(
+            leased_until=now + lease.duration,
+            attempts=settlement.attempts,
+            not_before=None if delay is None else now + delay,
+            fault=settlement.fault,
+            is_held=settlement.is_held,
+        )
+    )
+    return True
+
+
+def release(connection: Connection, lease: Lease) -> None:
+    """Give the shard back, unless it is another's by now."""
+    connection.execute(
+        update(shard)
+        .where(shard.c.shard == lease.shard, shard.c.token == lease.token)
+        .values(token=None, leased_until=None)
+    )
+
+
+def _move(
+    connection: Connection, lease: Lease, settlement: Settlement, now: datetime
+) -> None:
+    shared = {"schema": settlement.schema, "attempts": lease.attempts + 1}
+    if settlement.delivered:
+        values = {**shared, "settled_at": now, "settled_by": settlement.settled_by}
+        _copy(connection, journal, settlement.delivered, values)
+    for seq, error in settlement.rejected:
+        values = {**shared, "rejected_at": now, "error": error}
+        _copy(connection, rejected, (seq,), values)
+    gone = [*settlement.delivered, *(seq for seq, _ in settlement.rejected)]
+    if gone:
+        connection.execute(delete(outbox).where(outbox.c.seq.in_(gone)))
+
+
+def _copy(
+    connection: Connection, table: Table, seqs: Sequence[int], values: dict[str, Any]
+) -> None:
+    """Copy rows of the outbox into `table`, inside the database."""
+    shared = [column.name for column in table.columns if column.name in outbox.columns]
+    added = [literal(value, table.columns[name].type) for name, value in values.items()]
+    source = select(*(outbox.columns[name] for name in shared), *added).where(
+        outbox.c.seq.in_(seqs)
+    )
+    connection.execute(insert(table).from_select([*shared, *values], source))

@@ -1,0 +1,78 @@
+"""Transactions fit for claiming, and the clock that leases go by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    literal_column,
+    update,
+)
+
+from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.tables import UtcDateTime, shard
+
+_CLOCKS: Final = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
+    "postgresql": "clock_timestamp()",
+    "mysql": "UTC_TIMESTAMP(6)",
+    "mariadb": "UTC_TIMESTAMP(6)",
+}
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection in a transaction fit for claiming; commit, or roll back."""
+    with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            connection.execution_options(isolation_level="READ COMMITTED")
+        with connection.begin():
+            if engine.dialect.name == "sqlite":
+                _take_write_lock(connection)
+            yield connection
+
+
+def _take_write_lock(connection: Connection) -> None:
+    """Make an SQLite transaction what BEGIN IMMEDIATE makes it.
+
+    A transaction that reads first and writes later fails at once when another wrote in
+    between; one that starts by writing waits its turn.
+    """
+    driver: Any = connection.connection.driver_connection  # sqlite3, or one like it
+    if driver.in_transaction:  # the engine has an event that says BEGIN
+        nothing = update(shard).where(shard.c.shard < 0).values(attempts=0)
+        connection.execute(nothing)
+    else:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def read(engine: Engine, statement: Any) -> Sequence[Any]:
+    """Return the rows of a SELECT that locks nothing and waits for nobody."""
+    with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            # At SERIALIZABLE, MariaDB would lock what is only looked at.
+            connection.execution_options(isolation_level="READ COMMITTED")
+        return connection.execute(statement).all()
+
+
+def clock(dialect: Dialect) -> ColumnElement[datetime]:
+    """Return the database's time, UTC.
+
+    Raises:
+        ConfigurationError: It is no database that the relay knows.
+    """
+    try:
+        return literal_column(_CLOCKS[dialect.name], UtcDateTime())
+    except KeyError:
+        message = (
+            f"the relay cannot work on {dialect.name}: it knows SQLite, PostgreSQL,"
+            " MariaDB and MySQL"
+        )
+        raise ConfigurationError(message) from None
