@@ -260,6 +260,6 @@ def test_neither_secrets_nor_bodies_are_logged(
 
     assert "INSERT INTO hydro_request" in caplog.text
     assert "answered 401" in caplog.text
-    assert "1 events accepted, 1 refused" in caplog.text
+    assert "1 accepted, 1 refused" in caplog.text
     for hidden in (SECRET, signature_of(body)[6:], "of a customer"):
         assert hidden not in caplog.text
