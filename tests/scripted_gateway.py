@@ -192,7 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the sender was killed: that is no request
+            self.close_connection = True
+            return
         answer = self.server.gateway.take(
             Received(
                 method=self.command,
