@@ -127,6 +127,11 @@ class TransactionLog:
         self.netting.rollback_to(name)
         flush = self._flushes.get(name, (0, {}, {}))
         self.in_flight, self.fresh, self.read = flush[0], dict(flush[1]), dict(flush[2])
+        self.renumbered = {
+            subject: candidate
+            for subject, candidate in self.renumbered.items()
+            if candidate.state in self.read
+        }
 
     def rollback(self) -> None:
         """Follow a ROLLBACK that the program wrote itself."""
@@ -142,9 +147,6 @@ class TransactionLogs:
         self._logs: WeakKeyDictionary[RootTransaction, TransactionLog] = (
             WeakKeyDictionary()
         )
-
-    def __bool__(self) -> bool:
-        return bool(self._logs)
 
     def of(self, connection: Connection) -> TransactionLog:
         """Return the log of the connection's transaction, begun where there is none."""
