@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Boolean, Column, ColumnElement, Integer, String, Table
 from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
 from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.expression import SelectBase
+from sqlalchemy.sql.expression import ScalarSelect, SelectBase
+from sqlalchemy.sql.visitors import replacement_traverse
 
 from hydro_hooks.errors import MappingError
 
@@ -21,7 +22,8 @@ Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | Selec
 """An attribute's name, the attribute, or an SQL expression over the row."""
 
 
-_PLAIN: Final = (Boolean, Integer, String)
+PLAIN: Final = (Boolean, Integer, String)
+"""Types whose values are stored as the program gives them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,13 +35,17 @@ class Field:
         attribute: Name of the mapped attribute that holds it, when it is a column whose
             values are stored as they are.
         watched: Names of the row's own attributes that it depends on.
+        own: The row's own columns behind `watched`.
         tables: Other tables that it reads, by scalar subquery.
+        reads: The columns that it reads of those.
     """
 
     expression: ColumnElement[Any]
     attribute: str | None
     watched: frozenset[str]
+    own: frozenset[Column[Any]]
     tables: frozenset[Table]
+    reads: frozenset[Column[Any]]
 
 
 def flag_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
@@ -84,7 +90,8 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
             " expression over the row"
         )
         raise MappingError(name, argument, problem)
-    own, foreign = _reads(mapper, expression)
+    expression = _plain(mapper, expression)
+    own, foreign, reads = _reads(mapper, expression)
     outside = [column for column in own if column.table not in mapper.tables]
     if outside:
         problem = (
@@ -94,12 +101,14 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
         raise MappingError(name, argument, problem)
     watched = frozenset(mapper.get_property_by_column(column).key for column in own)
     # A type of the program's own may store another value than the object has.
-    is_plain = isinstance(expression, Column) and isinstance(expression.type, _PLAIN)
+    is_plain = isinstance(expression, Column) and isinstance(expression.type, PLAIN)
     return Field(
         expression=expression,
         attribute=next(iter(watched)) if is_plain else None,
         watched=watched,
+        own=frozenset(own),
         tables=frozenset(foreign),
+        reads=frozenset(reads),
     )
 
 
@@ -144,10 +153,27 @@ def _expression(meaning: Any) -> ColumnElement[Any] | None:
     return meaning if isinstance(meaning, ColumnElement) else None
 
 
+def _plain(mapper: Mapper[Any], expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return an expression over the table's own columns.
+
+    Those of a mapped attribute make the ORM add conditions of its own to a SELECT, such
+    as a subclass' kind; a row that does not fulfil them is to be read all the same.
+    """
+    mine = {column: column for table in mapper.tables for column in table.columns}
+
+    def replace(element: Any, **_: Any) -> Any:
+        if isinstance(element, ScalarSelect):
+            return element
+        return mine.get(element) if isinstance(element, Column) else None
+
+    plain: ColumnElement[Any] = replacement_traverse(expression, {}, replace)
+    return plain
+
+
 def _reads(
     mapper: Mapper[Any], expression: ClauseElement
-) -> tuple[set[Column[Any]], set[Table]]:
-    """Return the columns that an expression takes from the row, and other tables.
+) -> tuple[set[Column[Any]], set[Table], set[Column[Any]]]:
+    """Return an expression's columns of the row, other tables, and their columns.
 
     Inside a subquery only the row's own columns belong to the row: the subquery is
     correlated to it.
@@ -155,16 +181,19 @@ def _reads(
     mine = {column for table in mapper.tables for column in table.columns}
     own: set[Column[Any]] = set()
     foreign: set[Table] = set()
+    reads: set[Column[Any]] = set()
     stack: list[tuple[Any, bool]] = [(expression, False)]
     while stack:
         element, is_inside = stack.pop()
         if isinstance(element, Column):
             if element in mine or not is_inside:
                 own.add(element)
+            else:
+                reads.add(element)
         elif isinstance(element, Table):
             if element not in mapper.tables:
                 foreign.add(element)
         else:
             inside = is_inside or isinstance(element, SelectBase)
             stack.extend((child, inside) for child in element.get_children())
-    return own, foreign
+    return own, foreign, reads

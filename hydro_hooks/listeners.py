@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import InstanceState, Mapper, QueryableAttribute, Session
 from sqlalchemy.orm.attributes import instance_state
 
-from hydro_hooks.detection import rows, session_delete
+from hydro_hooks.detection import dependants, rows, session_delete
 from hydro_hooks.detection.cascades import Cascades
+from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.recorder import OnFailure, Recorder
 from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.statements import Statements
@@ -32,6 +33,11 @@ from hydro_hooks.settings import Settings
 from hydro_hooks.tables import missing_tables
 
 logger = logging.getLogger(__name__)
+
+
+Work: TypeAlias = Callable[
+    [TrackedModel, TransactionLog, Connection, InstanceState[Any]], None
+]
 
 
 class Hooks:
@@ -123,9 +129,16 @@ class _Listening:
         self._cascades = Cascades(self._models)
         self._logs = TransactionLogs()
         self._stamps = Stamps()
-        self._unit_of_work = UnitOfWork(self._models, self._logs, self._stamps)
-        self._statements = Statements(self._models, self._logs, self._unit_of_work)
+        self._unit_of_work = UnitOfWork(self._logs, self._stamps)
         self._recorder = Recorder(self._models, self._logs)
+        self._reach = Reach(self._models)
+        self._statements = Statements(
+            self._reach,
+            self._logs,
+            self._unit_of_work,
+            self._stamps,
+            self._recorder.write,
+        )
 
     def start(self, models: tuple[TrackedModel, ...], on_failure: OnFailure) -> Hooks:
         with self._lock:
@@ -180,6 +193,7 @@ class _Listening:
     def _renew(self) -> None:
         """Decide anew what depends on the models."""
         rows.forget()
+        dependants.forget()
         self._cascades.forget()
         self._statements.forget()
         if self._cascades.are_configured():
@@ -191,13 +205,15 @@ class _Listening:
         listen = functools.partial(self._listen, "process")
         listen(Engine, "before_cursor_execute", self._statements.before)
         listen(Engine, "after_cursor_execute", self._statements.after)
+        listen(Engine, "after_execute", self._statements.executed)
+        listen(Engine, "handle_error", self._statements.failed)
         listen(Engine, "commit", self._recorder.commit)
         listen(Engine, "prepare_twophase", self._recorder.prepare)
         listen(Session, "transient_to_pending", self._pending)
         listen(Session, "after_flush", self._flushed)
         listen(Mapper, "after_configured", self._attach_to_relationships)
         session_delete.attach(
-            lambda state: self._cascades.reaches(state.mapper),
+            lambda state: self._reaches(state.mapper),
             self._stamps.put_removal,
         )
 
@@ -209,8 +225,8 @@ class _Listening:
         base = tracked.mapper.base_mapper.class_
         for action in ("insert", "update", "delete"):
             before, after = f"before_{action}", f"after_{action}"
-            listen(base, before, _on_mapper(work.begin, getattr(work, before), tracked))
-            listen(base, after, _on_mapper(work.end, getattr(work, after), tracked))
+            listen(base, before, self._before(getattr(work, before), tracked))
+            listen(base, after, self._after(getattr(work, after), tracked))
         for name in tracked.flag_attributes:
             listen(getattr(model, name), "set", self._on_set(Kind.FLAG))
         for name in tracked.presence_attributes:
@@ -245,6 +261,35 @@ class _Listening:
         if owner == "process":
             session_delete.detach()
 
+    def _reaches(self, mapper: Mapper[Any]) -> bool:
+        """Return whether deleting an object of the mapper may delete a subject."""
+        self._reach.renew()
+        return self._cascades.reaches(mapper) or any(
+            table in self._reach.on_delete for table in mapper.tables
+        )
+
+    def _before(self, work: Work, tracked: TrackedModel) -> Callable[..., None]:
+        def before(
+            mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]
+        ) -> None:
+            log = self._unit_of_work.begin(connection)
+            if tracked.covers(mapper):
+                work(tracked, log, connection, state)
+
+        return before
+
+    def _after(self, work: Work, tracked: TrackedModel) -> Callable[..., None]:
+        def after(
+            mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]
+        ) -> None:
+            log = self._unit_of_work.end(connection)
+            if tracked.covers(mapper):
+                work(tracked, log, connection, state)
+            if not log.in_flight and self._logs.writes_at_once(connection):
+                self._recorder.write(connection)
+
+        return after
+
     def _pending(self, _session: Session, instance: object) -> None:
         if self._cascades.is_tracked(type(instance)):
             self._stamps.put(instance_state(instance), Kind.PRESENCE)
@@ -277,24 +322,6 @@ class _Listening:
                 self._stamps.put_removal(instance_state(old), parent)
 
         return on_replace
-
-
-Work: TypeAlias = Callable[
-    [TrackedModel, TransactionLog, Connection, InstanceState[Any]], None
-]
-
-
-def _on_mapper(
-    note: Callable[[Connection], TransactionLog], work: Work, tracked: TrackedModel
-) -> Callable[..., None]:
-    def listener(
-        mapper: Mapper[Any], connection: Connection, state: InstanceState[Any]
-    ) -> None:
-        log = note(connection)
-        if tracked.covers(mapper):
-            work(tracked, log, connection, state)
-
-    return listener
 
 
 _listening: Final = _Listening()

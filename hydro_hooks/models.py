@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Integer
+from sqlalchemy import Column, ColumnElement, Integer, and_
 from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import Mapper
 
 from hydro_hooks.errors import ConfigurationError, MappingError
-from hydro_hooks.fields import Field, Meaning, field_of, flag_of
+from hydro_hooks.fields import PLAIN, Field, Meaning, field_of, flag_of
 from hydro_hooks.transition import State, Values
 
 MAX_ASSOCIATION: Final = 100
@@ -39,6 +39,8 @@ class TrackedModel:
             hide it.
         watched: Names of all the row's own attributes of which a change matters.
         follows_update: Names of those that any UPDATE of the row may change.
+        columns: The columns behind `watched`, the primary key of each table among them.
+        is_plain: Whether a row can be read without its types' own conversions.
     """
 
     model: type[Any]
@@ -53,6 +55,8 @@ class TrackedModel:
     presence_attributes: frozenset[str]
     watched: frozenset[str]
     follows_update: frozenset[str]
+    columns: frozenset[Column[Any]]
+    is_plain: bool
 
     def is_same_as(self, other: TrackedModel) -> bool:
         """Return whether the other says the same of the same class."""
@@ -210,7 +214,7 @@ def track(
         for argument, meaning in zip(Values._fields, given, strict=True)
     )
     flag = None if enabled is None else flag_of(mapper, "enabled", enabled)
-    there = None if present is None else flag_of(mapper, "present", present)
+    there = _presence(mapper, present)
     keys = tuple(
         mapper.get_property_by_column(column).key for column in mapper.primary_key
     )
@@ -218,6 +222,8 @@ def track(
     watched = presence.union(
         *(field.watched for field in (flag, *values) if field is not None)
     )
+    fields = [field for field in (flag, there, *values) if field is not None]
+    keyed: set[Any] = {key for table in mapper.tables for key in table.primary_key}
     return TrackedModel(
         model=model,
         mapper=mapper,
@@ -231,7 +237,23 @@ def track(
         presence_attributes=presence,
         watched=watched,
         follows_update=watched & _following_update(mapper),
+        columns=frozenset(keyed.union(*(field.own for field in fields))),
+        is_plain=all(field.attribute is not None for field in fields)
+        and all(isinstance(key.type, PLAIN) for key in mapper.primary_key),
     )
+
+
+def _presence(mapper: Mapper[Any], present: Meaning | None) -> Field | None:
+    """Return the flag of presence: of a subclass in a shared table, its kind too."""
+    is_there = None if present is None else flag_of(mapper, "present", present)
+    on = mapper.polymorphic_on
+    if not mapper.single or on is None:
+        return is_there
+    kinds = [one.polymorphic_identity for one in mapper.self_and_descendants]
+    conditions: list[ColumnElement[bool]] = [on.in_(kinds)]
+    if is_there is not None:
+        conditions.append(is_there.expression)
+    return flag_of(mapper, "present", and_(*conditions))
 
 
 def _mapper_of(model: type[Any]) -> Mapper[Any]:

@@ -1,42 +1,84 @@
 """Steps in, transitions out: the net of one transaction, with its savepoints.
 
-Pure: it knows no session, no connection and no clock. A savepoint is a mark in the list
-of steps, by name; rolling back to it cuts the list, however many savepoints lay inside.
+Pure: it knows no session, no connection and no clock. A subject has one entry, however
+often it changes; while a savepoint is open, what an entry was before is kept, so that
+rolling back restores it, however many savepoints lie inside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from hydro_hooks.transition import Action, State, Step, Subject, Transition
+from hydro_hooks.transition import (
+    Action,
+    Stamp,
+    State,
+    Step,
+    Subject,
+    Transition,
+    Values,
+)
+
+
+class Net(NamedTuple):
+    """What the transaction has made of one subject so far.
+
+    Attributes:
+        before: The state that other transactions see.
+        old: Its values as they see them; None when they are not known.
+        after: The state after the last step.
+        new: Its values then; None when they have to be read at the commit.
+        presence: Of the last step that made or removed it; None without one.
+        change: Of the last step that changed its state; None without one.
+    """
+
+    before: State
+    old: Values | None
+    after: State
+    new: Values | None
+    presence: Stamp | None
+    change: Stamp | None
 
 
 class Netting:
     """The steps of one transaction of one connection."""
 
-    __slots__ = ("_latest", "_marks", "_steps")
+    __slots__ = ("_marks", "_nets", "_undo")
 
     def __init__(self) -> None:
-        self._steps: list[Step] = []
-        self._latest: dict[Subject, Step] = {}
+        self._nets: dict[Subject, Net] = {}
         self._marks: list[tuple[str, int]] = []
+        self._undo: list[tuple[Subject, Net | None]] = []
 
     def __bool__(self) -> bool:
         """Return whether any step is held."""
-        return bool(self._steps)
+        return bool(self._nets)
 
     def add(self, step: Step) -> None:
         """Take the next step; a step that changes nothing renews the values."""
-        self._steps.append(step)
-        self._latest[step.subject] = step
+        subject, before, after, old, new, stamp = step
+        earlier = self._nets.pop(subject, None)
+        presence = change = None
+        if earlier is not None:
+            _, _, _, _, presence, change = earlier
+        if before is not after:
+            change = stamp
+            if before is State.ABSENT or after is State.ABSENT:
+                presence = stamp
+        if self._marks:
+            self._undo.append((subject, earlier))
+        if earlier is not None:
+            before, old = earlier.before, earlier.old
+        self._nets[subject] = Net(before, old, after, new, presence, change)
 
-    def latest(self, subject: Subject) -> Step | None:
-        """Return the subject's last step that was not rolled back."""
-        return self._latest.get(subject)
+    def latest(self, subject: Subject) -> Net | None:
+        """Return what the steps that were not rolled back have made of a subject."""
+        return self._nets.get(subject)
 
     def savepoint(self, name: str) -> None:
         """Mark a savepoint. A name in use is hidden until the new one is released."""
-        self._marks.append((name, len(self._steps)))
+        self._marks.append((name, len(self._undo)))
 
     def rollback_to(self, name: str) -> None:
         """Forget what came after the savepoint `name`; the savepoint itself stays."""
@@ -45,18 +87,25 @@ class Netting:
             self.clear()
             return
         del self._marks[place + 1 :]
-        del self._steps[self._marks[place][1] :]
-        self._latest = {step.subject: step for step in self._steps}
+        length = self._marks[place][1]
+        while len(self._undo) > length:
+            subject, earlier = self._undo.pop()
+            if earlier is None:
+                del self._nets[subject]
+            else:
+                self._nets[subject] = earlier
 
     def release(self, name: str) -> None:
         """Drop the savepoint `name` and those inside it; their steps stay."""
         del self._marks[self._place_of(name) or 0 :]
+        if not self._marks:
+            self._undo.clear()
 
     def clear(self) -> None:
         """Forget everything, as a rollback does."""
-        self._steps.clear()
-        self._latest.clear()
+        self._nets.clear()
         self._marks.clear()
+        self._undo.clear()
 
     def _place_of(self, name: str) -> int | None:
         """Return the index of a mark; None for a savepoint older than all steps.
@@ -71,13 +120,19 @@ class Netting:
 
     def transitions(self) -> Iterator[Transition]:
         """Yield the net change of each subject, in the order of their last steps."""
-        steps: dict[Subject, list[Step]] = {}
-        for step in self._steps:
-            steps.setdefault(step.subject, []).append(step)
-        for subject, taken in steps.items():
-            transition = _net(subject, taken)
-            if transition is not None:
-                yield transition
+        for subject, (before, old, after, new, presence, change) in self._nets.items():
+            action = action_between(before, after)
+            if action is None or change is None:
+                continue
+            is_presence = action is Action.CREATE or action is Action.DESTROY
+            yield Transition(
+                subject,
+                action,
+                before,
+                after,
+                old if action is Action.DESTROY else new,
+                presence if is_presence and presence is not None else change,
+            )
 
 
 def action_between(before: State, after: State) -> Action | None:
@@ -89,31 +144,3 @@ def action_between(before: State, after: State) -> Action | None:
     if after is State.ABSENT:
         return Action.DESTROY
     return Action.ENABLE if after is State.ENABLED else Action.DISABLE
-
-
-def _net(subject: Subject, steps: list[Step]) -> Transition | None:
-    first, last = steps[0], steps[-1]
-    action = action_between(first.before, last.after)
-    if action is None:
-        return None
-    made = _last_that_made(action, steps)
-    return Transition(
-        subject,
-        action,
-        first.before,
-        last.after,
-        first.old if action is Action.DESTROY else last.new,
-        made.stamp,
-    )
-
-
-def _last_that_made(action: Action, steps: Iterable[Step]) -> Step:
-    is_presence = action in {Action.CREATE, Action.DESTROY}
-    changes = [step for step in steps if step.before is not step.after]
-    if is_presence:
-        changes = [
-            step
-            for step in changes
-            if (step.before is State.ABSENT) is not (step.after is State.ABSENT)
-        ]
-    return changes[-1]

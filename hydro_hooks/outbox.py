@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Dialect, func, insert, select
 
 from hydro_hooks import schema
 from hydro_hooks.event import Event
-from hydro_hooks.tables import SHARDS, outbox
+from hydro_hooks.tables import SHARDS, journal, outbox
+from hydro_hooks.transition import State
 
 PAYLOAD_SCHEMA = "jira.v1.Action"
 """The schema of `hydro_outbox.payload`, whatever is sent in the end."""
@@ -144,6 +145,30 @@ def waiting(connection: Connection) -> Waiting:
     statement = select(func.count(), func.min(outbox.c.occurred_at)).select_from(outbox)
     count, oldest = connection.execute(statement).one()
     return Waiting(count=count, oldest_occurred_at=oldest)
+
+
+def last_state(
+    connection: Connection, association: str, subject_id: str
+) -> State | None:
+    """Return the state in which a subject was recorded last; None where it never was.
+
+    Args:
+        connection: On the app's database.
+        association: What the subject stands for.
+        subject_id: Its key as text.
+    """
+    for table in (outbox, journal):  # what is in the journal was recorded before
+        state: str | None = connection.scalar(
+            select(table.c.state)
+            .where(table.c.association == association)
+            .where(table.c.subject_id == subject_id)
+            .order_by(table.c.seq.desc())
+            .limit(1),
+            execution_options={OURS: True},
+        )
+        if state is not None:
+            return State(state)
+    return None
 
 
 def _text_or_none(value: int | str | None) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from hydro_hooks.cause import Cause
 
@@ -29,16 +29,23 @@ class Action(StrEnum):
     DESTROY = "destroy"
 
 
+Place: TypeAlias = tuple[tuple[str | None, str | None], ...]
+"""A `schema_translate_map`, as pairs: the same key elsewhere is another row."""
+
+
 class Subject(NamedTuple):
     """A row of a tracked model.
 
     Attributes:
         association: What the model stands for: `installation`, `subscription`, ...
         key: The values of its primary key, in the table's order.
+        place: The schema translation under which its table was named, as pairs; None
+            for the table's own schema.
     """
 
     association: str
     key: tuple[Any, ...]
+    place: Place | None = None
 
 
 class Values(NamedTuple):

@@ -183,10 +183,7 @@ def test_a_receiver_that_raises_is_logged_and_harms_nothing(
     heard: list[tuple[type, Event]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def failing(_model: type, *, event: Event) -> None:
-        raise ZeroDivisionError(event.type)
-
-    with recorded_signal.connected_to(failing):
+    with recorded_signal.connected_to(_failing):
         session.add(Installation())
         session.commit()
 
@@ -233,7 +230,12 @@ def test_a_read_of_ours_does_not_make_sqlite_fail_where_it_would_have_waited(
 def test_the_library_logs_under_its_own_name(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING):
-        session.execute(text("UPDATE installation SET is_enabled = NULL"))
+    with caplog.at_level(logging.WARNING), recorded_signal.connected_to(_failing):
+        session.add(Installation(id=2))
+        session.commit()
 
     assert caplog.records[0].name.startswith("hydro_hooks")
+
+
+def _failing(_model: type, *, event: Event) -> None:
+    raise ZeroDivisionError(event.type)

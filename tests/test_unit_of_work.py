@@ -455,23 +455,6 @@ def test_rows_of_one_flush_are_read_together(session: Session) -> None:
     assert len(recorded(session)) == 20
 
 
-def test_a_core_statement_on_a_tracked_table_is_warned_of_with_its_origin(
-    session: Session, caplog: pytest.LogCaptureFixture
-) -> None:
-    row = Installation()
-    stored(session, row)
-    caplog.clear()
-
-    session.execute(update(Installation).values(enabled=False))
-    session.execute(text("UPDATE installation SET is_enabled = NULL"))
-    session.bulk_save_objects([Installation()])
-    session.commit()
-
-    assert len(caplog.messages) == 3
-    assert all("test_a_core_statement" in message for message in caplog.messages)
-    assert "Installation" in caplog.messages[0]
-
-
 def test_a_core_statement_on_an_untracked_column_is_not_warned_of(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:

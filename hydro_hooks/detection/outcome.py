@@ -6,22 +6,19 @@ were in it, and the rest is what was read under the UPDATE's lock.
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
+from hydro_hooks import outbox
 from hydro_hooks.detection import rows
-from hydro_hooks.detection.rows import Lock
-from hydro_hooks.detection.transactions import Candidate
+from hydro_hooks.detection.rows import Found, Lock
+from hydro_hooks.detection.transactions import GONE, Candidate, Known
+from hydro_hooks.event import key_as_text
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
-from hydro_hooks.transition import State, Values
-
-Known: TypeAlias = tuple[State, Values | None]
-"""A row's state, and its values where they are known."""
-
-GONE: Final[Known] = (State.ABSENT, None)
+from hydro_hooks.transition import Place, State, Subject, Values
 
 _UNKNOWN: Final = object()
 """A value that only the database knows."""
@@ -84,11 +81,39 @@ def updated(candidate: Candidate, before: Known) -> Known | None:
     return tracked.state(is_present, is_enabled), known
 
 
-def read(connection: Connection, tracked: TrackedModel, key: tuple[Any, ...]) -> Known:
+def read(
+    connection: Connection,
+    tracked: TrackedModel,
+    key: tuple[Any, ...],
+    place: Place | None,
+) -> Known:
     """Ask the database for a row that was just written."""
-    found = rows.read(connection, tracked, [key], Lock.NONE).get(key)
+    found = rows.read(connection, tracked, [key], Lock.NONE, place).get(key)
+    return after(tracked, found)
+
+
+def after(tracked: TrackedModel, found: Found | None) -> Known:
+    """Return what is known of a row that was read after it was written."""
     if found is None:
         return GONE
     # What a subquery reads may still change before the commit.
     is_final = not any(field is not None and field.tables for field in tracked.values)
     return found.state, found.values if is_final else None
+
+
+def before_late(connection: Connection, subject: Subject, row: Found) -> Known:
+    """Return what a row was that came to be changed after our read.
+
+    Another transaction brought it in between (READ COMMITTED). What it was is what was
+    recorded of it last; without a record it is taken to have changed.
+
+    Args:
+        connection: Where it was changed.
+        subject: The row.
+        row: As it is now.
+    """
+    last = outbox.last_state(connection, subject.association, key_as_text(subject.key))
+    if last is None:
+        is_enabled = row.state is State.ENABLED
+        last = State.DISABLED if is_enabled else State.ENABLED
+    return last, row.values

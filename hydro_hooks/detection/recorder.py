@@ -8,6 +8,7 @@ is there to prevent.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -23,7 +24,7 @@ from hydro_hooks.event import event_of, key_as_text, new_id
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import action_between
 from hydro_hooks.tables import outbox as outbox_table
-from hydro_hooks.transition import Action, State, Transition
+from hydro_hooks.transition import Action, Place, State, Transition
 
 logger = logging.getLogger("hydro_hooks")
 
@@ -31,6 +32,9 @@ OnFailure: TypeAlias = Literal["raise", "log"]
 
 _SAVEPOINT: Final = "hydro_hooks_recording"
 _IN_FAILED_TRANSACTION: Final = "25P02"
+_CONFLICTS: Final = frozenset({"40001", "40P01", "1213", "1205", "1020"})
+"""Serialization failures, deadlocks and lock time-outs, by SQLSTATE or MariaDB's number."""
+
 _NO_SUCH_TABLE: Final = ("42P01", "1146", "no such table")
 
 
@@ -55,6 +59,15 @@ class Recorder:
         Raises:
             RecordingError: It could not be written, and everything is rolled back.
         """
+        self.write(connection)
+        self._logs.committing(connection)
+
+    def write(self, connection: Connection) -> None:
+        """Write what the connection's transaction did so far.
+
+        Raises:
+            RecordingError: As for `commit()`.
+        """
         # Left open, the transaction would go back to the pool and be committed by its
         # next user.
         self._conclude(connection, roll_back=_roll_back)
@@ -66,6 +79,7 @@ class Recorder:
             RecordingError: It could not be written; SQLAlchemy rolls back.
         """
         self._conclude(connection, roll_back=None)
+        self._logs.committing(connection)
 
     def _conclude(
         self, connection: Connection, *, roll_back: Callable[[Connection], None] | None
@@ -100,6 +114,10 @@ class Recorder:
                 return
             if roll_back is not None:
                 roll_back(connection)
+            if isinstance(error, DBAPIError) and _is_conflict(error):
+                # The program knows this error of its own COMMIT, and tries again.
+                error.hide_parameters = True
+                raise
             message = (
                 f"{len(transitions)} event(s) could not be written, so nothing was"
                 f" committed: {_explain(error)}. Call rollback() before the session or"
@@ -155,22 +173,23 @@ class Recorder:
         self, connection: Connection, transitions: list[Transition]
     ) -> Iterable[Transition]:
         """Yield the transitions, with the values that only the database knows."""
-        open_keys: dict[str, list[tuple[object, ...]]] = {}
+        open_keys: dict[tuple[str, Place | None], list[tuple[object, ...]]] = {}
         for transition in transitions:
             if transition.values is None:
-                association, key = transition.subject
-                open_keys.setdefault(association, []).append(key)
+                association, key, place = transition.subject
+                open_keys.setdefault((association, place), []).append(key)
         found = {
-            association: rows.read(
-                connection, self._models[association], keys, Lock.NONE
+            (association, place): rows.read(
+                connection, self._models[association], keys, Lock.NONE, place
             )
-            for association, keys in open_keys.items()
+            for (association, place), keys in open_keys.items()
         }
         for transition in transitions:
             if transition.values is not None:
                 yield transition
                 continue
-            row = found[transition.subject.association].get(transition.subject.key)
+            association, key, place = transition.subject
+            row = found[association, place].get(key)
             # What the database did counts: raw SQL may have changed the row since.
             state = State.ABSENT if row is None else row.state
             action = action_between(transition.before, state)
@@ -187,6 +206,17 @@ def _roll_back(connection: Connection) -> None:
 def _is_rolled_back_anyway(error: Exception) -> bool:
     """Return whether PostgreSQL has given the transaction up: COMMIT does nothing."""
     return _IN_FAILED_TRANSACTION in _codes(error)
+
+
+def _is_conflict(error: DBAPIError) -> bool:
+    """Return whether the transaction lost against another one."""
+    return not _CONFLICTS.isdisjoint(_codes(error)) or _is_busy(error)
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    return isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(
+        error.orig
+    )
 
 
 def _explain(error: Exception) -> str:

@@ -8,37 +8,33 @@ state before a change is read under the lock that the change itself is about to 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import (
     BindParameter,
+    Column,
     ColumnElement,
     Connection,
-    Row,
+    Dialect,
     Select,
     Table,
     bindparam,
-    delete,
-    false,
-    literal,
-    or_,
     select,
     tuple_,
 )
-from sqlalchemy.sql.expression import ScalarSelect
-from sqlalchemy.sql.visitors import iterate
 
-from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS
-from hydro_hooks.transition import State, Values
+from hydro_hooks.transition import Place, State, Values
 
 CHUNK: Final = 500
 """Keys in one SELECT; every database takes that many parameters."""
 
-_OPTIONS: Final = {OURS: True}
+Key: TypeAlias = tuple[Any, ...]
+"""The values of a primary key, in the table's order."""
 
 
 class Lock(Enum):
@@ -56,12 +52,20 @@ class Found(NamedTuple):
     values: Values
 
 
+def options(place: Place | None) -> dict[str, Any]:
+    """Return the execution options of a statement of ours."""
+    if place is None:
+        return {OURS: True}
+    return {OURS: True, "schema_translate_map": dict(place)}
+
+
 def read(
     connection: Connection,
     tracked: TrackedModel,
-    keys: Sequence[tuple[Any, ...]],
+    keys: Sequence[Key],
     lock: Lock,
-) -> dict[tuple[Any, ...], Found]:
+    place: Place | None = None,
+) -> dict[Key, Found]:
     """Return the rows that there are, by key.
 
     Args:
@@ -69,147 +73,196 @@ def read(
         tracked: The model.
         keys: Primary keys, any number.
         lock: What to lock them for.
+        place: The schema translation in force.
     """
+    found = _read(connection, tracked, keys, lock, place)
+    missing = [key for key in keys if key not in found]
+    if missing and lock is not Lock.NONE and connection.dialect.name == "postgresql":
+        # It may have waited for a row that was deleted and made anew meanwhile. The
+        # program's statement will see the new one, and so does a second look.
+        found |= _read(connection, tracked, missing, lock, place)
+    return found
+
+
+def _read(
+    connection: Connection,
+    tracked: TrackedModel,
+    keys: Sequence[Key],
+    lock: Lock,
+    place: Place | None,
+) -> dict[Key, Found]:
+    if not keys:
+        return {}
+    if len(keys) == 1 and tracked.is_plain and place is None:
+        return _read_one(connection, tracked, keys[0], lock)
     statement = _select_by_key(tracked, lock)
-    found = _execute(connection, statement, tracked, tracked, keys)
+    found = dict(_rows(connection, statement, tracked, keys, place))
     asked = set(keys)
     if not asked.issuperset(found):
         # The database takes other keys for equal (padded or folded text): one by one,
         # what comes back is what was asked for.
         found = {}
         for key in asked:
-            rows = _execute(connection, statement, tracked, tracked, [key])
-            found.update((key, row) for row in rows.values())
+            rows = _rows(connection, statement, tracked, [key], place)
+            found.update((key, row) for _, row in rows)
     return found
 
 
-def read_dependants(
-    connection: Connection,
-    tracked: TrackedModel,
-    going: TrackedModel,
-    keys: Sequence[tuple[Any, ...]],
-) -> dict[tuple[Any, ...], Found]:
-    """Return the rows of `tracked` whose values come from rows that are about to go.
-
-    Args:
-        connection: In whose transaction to look.
-        tracked: The model with an expression over another table.
-        going: The model of the rows that go.
-        keys: Their primary keys.
-    """
-    statement = _select_dependants(tracked, going)
-    if statement is None:
-        return {}
-    return _execute(connection, statement, tracked, going, keys)
-
-
-def _execute(
+def _rows(
     connection: Connection,
     statement: Select[Any],
     tracked: TrackedModel,
-    keyed_by: TrackedModel,
-    keys: Sequence[tuple[Any, ...]],
-) -> dict[tuple[Any, ...], Found]:
-    found: dict[tuple[Any, ...], Found] = {}
-    for chunk in _chunks(keyed_by, keys):
-        for row in connection.execute(
-            statement, {"keys": chunk}, execution_options=_OPTIONS
-        ):
-            key, here = _found(tracked, row)
-            found[key] = here
-    return found
+    keys: Sequence[Key],
+    place: Place | None,
+) -> Iterator[tuple[Key, Found]]:
+    for chunk in chunks(keys):
+        result = connection.execute(
+            statement, {"keys": chunk}, execution_options=options(place)
+        )
+        yield from found_in(tracked, result)
 
 
-def take_write_lock(connection: Connection, tracked: TrackedModel) -> None:
+def columns_of(tracked: TrackedModel) -> list[ColumnElement[Any]]:
+    """Return what is selected of a row: its key, its flags, its values."""
+    fields = (tracked.present, tracked.enabled, *tracked.values)
+    columns = [field.expression for field in fields if field is not None]
+    return [*tracked.mapper.primary_key, *columns]
+
+
+def found_in(
+    tracked: TrackedModel, rows: Iterable[Sequence[Any]]
+) -> Iterator[tuple[Key, Found]]:
+    """Yield rows of `columns_of()` as keys, states and values."""
+    width = len(tracked.mapper.primary_key)
+    has_present, has_enabled = tracked.present is not None, tracked.enabled is not None
+    flags = width + has_present + has_enabled
+    fields = tracked.values
+    places = [sum(one is not None for one in fields[:at]) for at in range(len(fields))]
+    at = [
+        None if field is None else flags + place
+        for field, place in zip(fields, places, strict=True)
+    ]
+    first, second, third = at
+    state = tracked.state
+    for row in rows:
+        is_present = row[width] if has_present else True
+        is_enabled = row[flags - 1] if has_enabled else True
+        values = Values(
+            None if first is None else row[first],
+            None if second is None else row[second],
+            None if third is None else row[third],
+        )
+        yield tuple(row[:width]), Found(state(is_present, is_enabled), values)
+
+
+def take_write_lock(connection: Connection, table: Table) -> None:
     """Take SQLite's write lock by a statement that touches no row.
 
     A read before the first write of a transaction would make that write fail at once
     (SQLITE_BUSY) where by itself it would have waited.
     """
-    table = tracked.mapper.local_table
-    if isinstance(table, Table):
-        connection.execute(delete(table).where(false()), execution_options=_OPTIONS)
+    name = connection.dialect.identifier_preparer.format_table(table)
+    connection.exec_driver_sql(
+        f"DELETE FROM {name} WHERE 0",  # noqa: S608 - a quoted name of the program's
+        execution_options={OURS: True},
+    )
 
 
 def forget() -> None:
     """Forget the statements: the models have changed."""
     _select_by_key.cache_clear()
-    _select_dependants.cache_clear()
+    _one_by_key.clear()
 
 
-def _chunks(
-    tracked: TrackedModel, keys: Sequence[tuple[Any, ...]]
-) -> Iterator[list[Any]]:
-    is_single = len(tracked.mapper.primary_key) == 1
+def chunks(keys: Sequence[Key]) -> Iterator[list[Any]]:
+    """Yield the keys in parts, as `is_one_of()` wants them."""
     for start in range(0, len(keys), CHUNK):
         chunk = keys[start : start + CHUNK]
-        yield [key[0] for key in chunk] if is_single else list(chunk)
+        yield [key[0] for key in chunk] if len(chunk[0]) == 1 else list(chunk)
 
 
-def _found(tracked: TrackedModel, row: Row[Any]) -> tuple[tuple[Any, ...], Found]:
-    width = len(tracked.mapper.primary_key)
-    rest = iter(row[width:])
-    is_present = next(rest) if tracked.present else True
-    is_enabled = next(rest) if tracked.enabled else True
-    values = Values(*(next(rest) if field else None for field in tracked.values))
-    return tuple(row[:width]), Found(tracked.state(is_present, is_enabled), values)
-
-
-@functools.lru_cache(maxsize=256)
-def _select_by_key(tracked: TrackedModel, lock: Lock) -> Select[Any]:
-    statement = _select(tracked).where(_is_one_of(tracked.mapper.primary_key))
-    if lock is Lock.NONE:
-        return statement
-    # In the order in which a flush takes the same locks, or two of them could deadlock.
-    return statement.order_by(*tracked.mapper.primary_key).with_for_update(
-        key_share=lock is Lock.UPDATE
-    )
-
-
-def _select(tracked: TrackedModel) -> Select[Any]:
-    fields = (tracked.present, tracked.enabled, *tracked.values)
-    columns = [field.expression for field in fields if field is not None]
-    return select(*tracked.mapper.primary_key, *columns).select_from(
-        tracked.mapper.persist_selectable
-    )
-
-
-def _is_one_of(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+def is_one_of(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """Return the condition that the columns are among the parameter `keys`."""
     keys: BindParameter[Any] = bindparam("keys", expanding=True)
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
+def locked(statement: Select[Any], lock: Lock, table: Table | None) -> Select[Any]:
+    """Return a SELECT that locks the rows of `table`, or all that it reads."""
+    if lock is Lock.NONE:
+        return statement
+    return statement.with_for_update(key_share=lock is Lock.UPDATE, of=table)
+
+
 @functools.lru_cache(maxsize=256)
-def _select_dependants(
-    tracked: TrackedModel, going: TrackedModel
-) -> Select[Any] | None:
-    readers = [
-        condition
-        for field in tracked.values
-        if field is not None and not field.tables.isdisjoint(going.mapper.tables)
-        for condition in _conditions(field, going)
-    ]
-    return _select(tracked).where(or_(*readers)) if readers else None
+def _select_by_key(tracked: TrackedModel, lock: Lock) -> Select[Any]:
+    key = tracked.mapper.primary_key
+    statement = select(*columns_of(tracked)).select_from(
+        tracked.mapper.persist_selectable
+    )
+    statement = statement.where(is_one_of(key))
+    if lock is not Lock.NONE:
+        # In the order in which a flush takes them, or two of them could deadlock.
+        statement = statement.order_by(*key)
+    return locked(statement, lock, None)
 
 
-def _conditions(field: Field, going: TrackedModel) -> Iterator[ColumnElement[bool]]:
-    """Yield, for each subquery of a field, whether it reads one of the rows that go."""
-    for element in iterate(field.expression):
-        if not isinstance(element, ScalarSelect) or not isinstance(
-            element.element, Select
-        ):
-            continue
-        inner = element.element
-        for source in inner.get_final_froms():
-            keys: Any = going.mapper.primary_key  # columns, typed as expressions
-            sought = [source.corresponding_column(key) for key in keys]
-            columns = [column for column in sought if column is not None]
-            if len(columns) == len(sought):
-                yield (
-                    inner.with_only_columns(literal(1), maintain_column_froms=True)
-                    .order_by(None)
-                    .group_by(None)
-                    .limit(None)
-                    .where(_is_one_of(columns))
-                    .exists()
-                )
+class _OneByKey:
+    """The SELECT of one row, compiled once per dialect: most flushes change one."""
+
+    def __init__(self, tracked: TrackedModel, lock: Lock, dialect: Dialect) -> None:
+        key = tracked.mapper.primary_key
+        names = [f"key_{number}" for number in range(len(key))]
+        statement = select(*columns_of(tracked)).select_from(
+            tracked.mapper.persist_selectable
+        )
+        for column, name in zip(key, names, strict=True):
+            statement = statement.where(column == bindparam(name, type_=column.type))
+        compiled = locked(statement, lock, None).compile(dialect=dialect)
+        self.sql = str(compiled)
+        self._names = names
+        self._order = compiled.positiontup
+
+    def parameters(self, key: Key) -> Any:
+        """Return a key as the driver wants it."""
+        given = dict(zip(self._names, key, strict=True))
+        if self._order is None:
+            return given
+        return tuple(given[name] for name in self._order)
+
+
+_one_by_key: WeakKeyDictionary[Dialect, dict[tuple[TrackedModel, Lock], _OneByKey]] = (
+    WeakKeyDictionary()
+)
+
+
+def _read_one(
+    connection: Connection, tracked: TrackedModel, key: Key, lock: Lock
+) -> dict[Key, Found]:
+    known = _one_by_key.setdefault(connection.dialect, {})
+    statement = known.get((tracked, lock))
+    if statement is None:
+        statement = known[tracked, lock] = _OneByKey(tracked, lock, connection.dialect)
+    result = connection.exec_driver_sql(
+        statement.sql, statement.parameters(key), execution_options={OURS: True}
+    )
+    return {key: row for _, row in found_in(tracked, result.fetchall())}
+
+
+def read_columns(
+    connection: Connection,
+    wanted: Sequence[Column[Any]],
+    by: Sequence[Column[Any]],
+    keys: Sequence[Key],
+    lock: Lock,
+    place: Place | None,
+) -> Iterator[Mapping[Column[Any], Any]]:
+    """Yield columns of the rows of a table whose columns `by` are among `keys`."""
+    statement = select(*wanted).where(is_one_of(by))
+    statement = locked(statement, lock, None)
+    for chunk in chunks(keys):
+        rows = connection.execute(
+            statement, {"keys": chunk}, execution_options=options(place)
+        )
+        for row in rows.fetchall():
+            yield dict(zip(wanted, row, strict=True))

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
+from sqlalchemy import Table
 from sqlalchemy.orm import (
     InstanceState,
     QueryableAttribute,
@@ -129,6 +130,16 @@ class Stamps:
                 for _, _, state, _ in mapper.cascade_iterator("delete", removal.state):
                     cascaded.setdefault(state, stamp)
         return own, cascaded
+
+    def removed_from(self, table: Table) -> dict[tuple[Any, ...], Stamp]:
+        """Return who removed which row of a table, by key, of what is not flushed yet."""
+        found: dict[tuple[Any, ...], Stamp] = {}
+        for session in list(self._removals):
+            for removed in self.removals(session):
+                for state, stamp in removed.items():
+                    if state.identity is not None and table in state.mapper.tables:
+                        found.setdefault(tuple(state.identity), stamp)
+        return found
 
     def flushed(self, session: Session) -> None:
         """Forget what the session removed: it is flushed."""

@@ -8,15 +8,20 @@ each transaction; a Session joined into an outer one shares it).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary, WeakSet
 
-from sqlalchemy import Connection, RootTransaction
+from sqlalchemy import Connection, RootTransaction, Table
 from sqlalchemy.orm import InstanceState
 
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import Netting
-from hydro_hooks.transition import Stamp, State, Subject, Values
+from hydro_hooks.transition import Place, Stamp, State, Step, Subject, Values
+
+Known: TypeAlias = tuple[State, Values | None]
+"""A row's state, and its values where they are known."""
+
+GONE: Final[Known] = (State.ABSENT, None)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -27,6 +32,7 @@ class Candidate:
         tracked: What its class means.
         state: The object's.
         key: Primary key of its row before the flush.
+        place: The schema translation in force.
         is_delete: Whether the row goes.
         changed: Names of the watched attributes that the flush writes.
         before: State and values of the row before the flush; None until read.
@@ -37,16 +43,17 @@ class Candidate:
     tracked: TrackedModel
     state: InstanceState[Any]
     key: tuple[Any, ...]
+    place: Place | None = None
     is_delete: bool = False
     changed: frozenset[str] = frozenset()
-    before: tuple[State, Values | None] | None = None
+    before: Known | None = None
     is_missing: bool = False
     stamp: Stamp | None = None
 
     @property
     def subject(self) -> Subject:
         """The row."""
-        return Subject(self.tracked.association, self.key)
+        return Subject(self.tracked.association, self.key, self.place)
 
     def written(self) -> frozenset[str]:
         """Return the watched attributes that the flush writes.
@@ -80,6 +87,9 @@ class TransactionLog:
             known of them is read again at the commit.
         before: Values of rows from before the transaction touched what their
             expressions read.
+        touched: Rows of tables that such expressions read, which the transaction made
+            or changed, by table and place.
+        place: The schema translation that the flush in progress is made under.
         is_writing: Whether the database's write lock is ours for certain (SQLite).
     """
 
@@ -90,6 +100,10 @@ class TransactionLog:
     renumbered: dict[Subject, Candidate] = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
     before: dict[Subject, Values] = field(default_factory=dict)
+    touched: dict[tuple[Table, Place | None], set[tuple[Any, ...]]] = field(
+        default_factory=dict
+    )
+    place: Place | None = None
     is_writing: bool = False
     _flushes: dict[
         str,
@@ -114,8 +128,17 @@ class TransactionLog:
                 tracked=tracked,
                 state=state,
                 key=tracked.key(tuple(key)),
+                place=self.place,
                 is_delete=is_delete,
             )
+
+    def step(self, subject: Subject, before: Known, after: Known, stamp: Stamp) -> None:
+        """Take a step of a subject, unless it says nothing new."""
+        if before[0] is State.ABSENT and after[0] is State.ABSENT:
+            return
+        if before == after and self.netting.latest(subject) is None:
+            return
+        self.netting.add(Step(subject, before[0], after[0], before[1], after[1], stamp))
 
     def savepoint(self, name: str) -> None:
         """Follow a savepoint that was set, be it by a hook inside a flush."""
@@ -147,6 +170,7 @@ class TransactionLogs:
         self._logs: WeakKeyDictionary[RootTransaction, TransactionLog] = (
             WeakKeyDictionary()
         )
+        self._committing: WeakSet[RootTransaction] = WeakSet()
 
     def of(self, connection: Connection) -> TransactionLog:
         """Return the log of the connection's transaction, begun where there is none."""
@@ -170,3 +194,23 @@ class TransactionLogs:
         """Return the log and forget it."""
         transaction = connection.get_transaction() if self._logs else None
         return None if transaction is None else self._logs.pop(transaction, None)
+
+    def committing(self, connection: Connection) -> None:
+        """Note that the connection's transaction is about to be committed."""
+        transaction = connection.get_transaction()
+        if transaction is not None:
+            self._committing.add(transaction)
+
+    def writes_at_once(self, connection: Connection) -> bool:
+        """Return whether what changes now has to be written now.
+
+        In AUTOCOMMIT each statement is committed by itself; and a listener of the
+        program may change more when the commit has begun.
+        """
+        if self._committing and connection.get_transaction() in self._committing:
+            return True
+        level = connection.get_execution_options().get("isolation_level")
+        if level is None:
+            # What create_engine(isolation_level=...) was told; no public word of it.
+            level = getattr(connection.dialect, "_on_connect_isolation_level", None)
+        return level == "AUTOCOMMIT"

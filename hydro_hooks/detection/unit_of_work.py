@@ -10,23 +10,23 @@ whose last step in this transaction is known.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, FromClause
+from sqlalchemy import Connection, FromClause, Table
 from sqlalchemy.orm import InstanceState, Session
 
-from hydro_hooks.detection import origin, outcome, rows, stamps
-from hydro_hooks.detection.outcome import GONE, Known
-from hydro_hooks.detection.rows import Found, Lock
+from hydro_hooks.detection import dependants, origin, outcome, rows, stamps
+from hydro_hooks.detection.rows import Lock
 from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.transactions import (
+    GONE,
     Candidate,
+    Known,
     TransactionLog,
     TransactionLogs,
 )
 from hydro_hooks.models import TrackedModel
-from hydro_hooks.transition import Stamp, State, Step, Subject, Values
+from hydro_hooks.transition import Stamp, State, Subject
 
 logger = logging.getLogger("hydro_hooks")
 
@@ -35,15 +35,11 @@ class UnitOfWork:
     """The flushes of all sessions.
 
     Args:
-        models: The tracked models, by association; the caller may change it.
         logs: Where the steps go.
         made: Who made which change.
     """
 
-    def __init__(
-        self, models: Mapping[str, TrackedModel], logs: TransactionLogs, made: Stamps
-    ) -> None:
-        self._models = models
+    def __init__(self, logs: TransactionLogs, made: Stamps) -> None:
         self._logs = logs
         self._stamps = made
 
@@ -51,6 +47,8 @@ class UnitOfWork:
         """Note that the flush has taken up an object of a tracked table."""
         log = self._logs.of(connection)
         log.in_flight += 1
+        translation = connection.get_execution_options().get("schema_translate_map")
+        log.place = tuple(translation.items()) if translation else None
         return log
 
     def end(self, connection: Connection) -> TransactionLog:
@@ -140,26 +138,23 @@ class UnitOfWork:
         if unknown and not log.is_writing:
             log.is_writing = True
             if connection.dialect.name == "sqlite":
-                rows.take_write_lock(connection, tracked)
-        if is_delete:
-            self._read_dependants(connection, log, group)
+                table = tracked.mapper.local_table
+                assert isinstance(table, Table)  # noqa: S101 - it is flushed to
+                rows.take_write_lock(connection, table)
+        if not unknown:
+            return
         lock = Lock.DELETE if is_delete else Lock.UPDATE
         keys = [candidate.key for candidate in unknown]
-        found = rows.read(connection, tracked, keys, lock)
+        found = rows.read(connection, tracked, keys, lock, log.place)
         for candidate in unknown:
-            candidate.before = _as_others_saw(candidate, found, log)
-
-    def _read_dependants(
-        self, connection: Connection, log: TransactionLog, group: list[Candidate]
-    ) -> None:
-        """Keep the values that expressions take from the rows that are about to go."""
-        going, keys = group[0].tracked, [candidate.key for candidate in group]
-        for tracked in self._models.values():
-            found = rows.read_dependants(connection, tracked, going, keys)
-            for key, row in found.items():
-                subject = Subject(tracked.association, key)
-                if log.netting.latest(subject) is None:
-                    log.before.setdefault(subject, row.values)
+            row = found.get(candidate.key)
+            if row is None:
+                candidate.is_missing = True
+                candidate.before = GONE
+            else:
+                candidate.before = dependants.as_others_saw(
+                    connection, log, tracked, candidate.subject, row
+                )
 
     def _stamp_removed(self, removed: list[Candidate]) -> None:
         """Give each its own stamp, else that of what its removal was cascaded from."""
@@ -182,21 +177,21 @@ class UnitOfWork:
     ) -> None:
         """Take the step of a row that is new."""
         key = _key_of(tracked, state)
-        subject = Subject(tracked.association, key)
+        subject = Subject(tracked.association, key, log.place)
         if subject in log.renumbered:  # the statement that left the key ran before
             self._leave(log, log.renumbered[subject])
         stamp = self._taken(state, Kind.PRESENCE)
         after = outcome.inserted(tracked, state) or outcome.read(
-            connection, tracked, key
+            connection, tracked, key, log.place
         )
-        _step(log, subject, GONE, after, stamp)
+        log.step(subject, GONE, after, stamp)
 
     def _leave(self, log: TransactionLog, candidate: Candidate) -> None:
         """Take the step of a row that gets another key: the old one is gone."""
         del log.renumbered[candidate.subject]
         candidate.stamp = self._taken(candidate.state, Kind.PRESENCE)
         if candidate.before is not None:
-            _step(log, candidate.subject, candidate.before, GONE, candidate.stamp)
+            log.step(candidate.subject, candidate.before, GONE, candidate.stamp)
 
     def after_update(
         self,
@@ -211,23 +206,38 @@ class UnitOfWork:
             log.fresh.pop(state, None)
             return
         if candidate.is_missing:
-            _warn_of_a_race(tracked)
+            self._take_late(connection, log, candidate)
             return
         before = candidate.before
         is_renumbered = not candidate.changed.isdisjoint(tracked.key_attributes)
         key = _key_of(tracked, state) if is_renumbered else candidate.key
         after = outcome.updated(candidate, before) or outcome.read(
-            connection, tracked, key
+            connection, tracked, key, log.place
         )
-        subject = Subject(tracked.association, key)
+        subject = Subject(tracked.association, key, log.place)
         if is_renumbered:
             if candidate.subject in log.renumbered:
                 self._leave(log, candidate)
             stamp = candidate.stamp or stamps.now()
-            _step(log, subject, GONE, after, stamp)
+            log.step(subject, GONE, after, stamp)
         else:
             kind = _kind_of_update(state, before, after)
-            _step(log, subject, before, after, self._taken(state, kind))
+            log.step(subject, before, after, self._taken(state, kind))
+
+    def _take_late(
+        self, connection: Connection, log: TransactionLog, candidate: Candidate
+    ) -> None:
+        """Take the step of a row that came back between our read and its UPDATE."""
+        tracked, subject = candidate.tracked, candidate.subject
+        found = rows.read(
+            connection, tracked, [candidate.key], Lock.NONE, log.place
+        ).get(candidate.key)
+        if found is None:
+            return
+        before = outcome.before_late(connection, subject, found)
+        after = outcome.after(tracked, found)
+        kind = _kind_of_update(candidate.state, before, after)
+        log.step(subject, before, after, self._taken(candidate.state, kind))
 
     def after_delete(
         self,
@@ -240,53 +250,16 @@ class UnitOfWork:
         candidate = log.read.pop(state, None)
         if candidate is not None and candidate.before is not None:
             stamp = candidate.stamp or stamps.now()
-            _step(log, candidate.subject, candidate.before, GONE, stamp)
+            log.step(candidate.subject, candidate.before, GONE, stamp)
 
     def _taken(self, state: InstanceState[Any], kind: Kind) -> Stamp:
         return self._stamps.take(state, kind) or stamps.now()
-
-
-def _as_others_saw(
-    candidate: Candidate, found: Mapping[tuple[Any, ...], Found], log: TransactionLog
-) -> Known:
-    """Return a row as it was before the transaction touched anything it tells of."""
-    row = found.get(candidate.key)
-    if row is None:
-        candidate.is_missing = True
-        return GONE
-    earlier = log.before.get(candidate.subject)
-    if earlier is None:
-        return row
-    values: list[Any] = [
-        old if field and field.tables else here
-        for field, here, old in zip(
-            candidate.tracked.values, row.values, earlier, strict=True
-        )
-    ]
-    return row.state, Values(*values)
-
-
-def _warn_of_a_race(tracked: TrackedModel) -> None:
-    logger.warning(
-        "A row of %s that was gone came back before its UPDATE, at %s; what it was is"
-        " not known, and its change is not recorded",
-        tracked.model.__name__,
-        origin.here() or "an unknown place",
-    )
 
 
 def _kind_of_update(state: InstanceState[Any], before: Known, after: Known) -> Kind:
     is_new = state.key is None
     is_presence = (before[0] is State.ABSENT) is not (after[0] is State.ABSENT)
     return Kind.PRESENCE if is_new or is_presence else Kind.FLAG
-
-
-def _step(
-    log: TransactionLog, subject: Subject, before: Known, after: Known, stamp: Stamp
-) -> None:
-    if before[0] is State.ABSENT and after[0] is State.ABSENT:
-        return
-    log.netting.add(Step(subject, before[0], after[0], before[1], after[1], stamp))
 
 
 def _key_of(tracked: TrackedModel, state: InstanceState[Any]) -> tuple[Any, ...]:

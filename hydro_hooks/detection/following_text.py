@@ -1,0 +1,213 @@
+"""SQL text, followed: its rows are found by a SELECT made of its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Column, Connection, Table
+
+from hydro_hooks.detection.inserting import Given
+from hydro_hooks.detection.matching import NotFollowedError
+from hydro_hooks.detection.raw_sql import Form, Raw, Target, Token, tokens_of
+from hydro_hooks.detection import rows
+from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.outbox import OURS
+from hydro_hooks.transition import Place
+
+MAX_TRUNCATED: Final = 10_000
+"""Rows of a table that are read before a TRUNCATE: it asks for no read itself."""
+
+
+class TextMatching:
+    """The rows that an UPDATE, DELETE or TRUNCATE written as text touches.
+
+    It stands in for `Matching`; its parameters are the driver's.
+
+    Args:
+        table: Whose rows they are.
+        sql: The statement.
+        raw: What was understood of it.
+        target: What it calls the table.
+    """
+
+    is_by_key: Final = False
+
+    def __init__(self, table: Table, sql: str, raw: Raw, target: Target) -> None:
+        self.table = table
+        self._sql = sql
+        self._raw = raw
+        self._target = target
+
+    def keys(
+        self, connection: Connection, parameters: Any, _place: Place | None
+    ) -> list[Key]:
+        """Return the primary keys of the rows."""
+        return [key for key, _ in self._keys(connection, parameters)]
+
+    def found(
+        self,
+        connection: Connection,
+        tracked: TrackedModel,
+        parameters: Any,
+        lock: Lock,
+        place: Place | None,
+    ) -> Iterator[tuple[Key, Found, Key]]:
+        """Yield the rows of a tracked model, as `Matching.found()` does."""
+        named = {
+            tracked.key(key): new for key, new in self._keys(connection, parameters)
+        }
+        read = rows.read(connection, tracked, list(named), lock, place)
+        for key, row in read.items():
+            yield key, row, named[key]
+
+    def _keys(self, connection: Connection, parameters: Any) -> list[tuple[Key, Key]]:
+        preparer = connection.dialect.identifier_preparer
+        alias = self._target.alias
+        columns = [
+            f"{alias}.{preparer.format_column(column)}"
+            for column in self.table.primary_key
+        ]
+        new, spans = self._new_key()
+        tail = self._sql[slice(*self._raw.tail)]
+        named = "" if alias == self._target.text else f" AS {alias}"
+        sources = f", {self._raw.sources}" if self._raw.sources else ""
+        limit = ""
+        if self._raw.form is Form.TRUNCATE:
+            limit = f" LIMIT {MAX_TRUNCATED + 1}"
+        select = (
+            f"SELECT {', '.join((*columns, *new))} FROM {self._target.text}{named}"  # noqa: S608 - the program's own words
+            f"{sources} {tail}{limit}"
+        )
+        kept = [*spans, self._raw.tail]
+        sql, given = _with_parameters(select, self._raw, kept, parameters)
+        result = connection.exec_driver_sql(sql, given, execution_options={OURS: True})
+        found = result.fetchall()
+        if limit and len(found) > MAX_TRUNCATED:
+            message = f"it empties a table of more than {MAX_TRUNCATED:,} rows"
+            raise NotFollowedError(message)
+        typed = _typed(connection, self.table)
+        width = len(columns)
+        return [(typed(row[:width]), typed(row[width:])) for row in found]
+
+    def _new_key(self) -> tuple[list[str], list[tuple[int, int]]]:
+        """Return what an UPDATE sets the primary key to, and where that stands."""
+        columns = self._raw.columns if self._raw.form is Form.UPDATE else None
+        names = [column.name.lower() for column in self.table.primary_key]
+        if not columns or columns.keys().isdisjoint(names):
+            return [], []
+        spans = [columns.get(name) for name in names]
+        texts = [
+            f"{self._target.alias}.{name}" if span is None else self._sql[slice(*span)]
+            for name, span in zip(names, spans, strict=True)
+        ]
+        return texts, [span for span in spans if span is not None]
+
+
+def _typed(connection: Connection, table: Table) -> Any:
+    """Return a function from a row of key columns, as the driver gives it, to a key."""
+    processors = [
+        column.type.dialect_impl(connection.dialect).result_processor(
+            connection.dialect, None
+        )
+        for column in table.primary_key
+    ]
+
+    def typed(row: Sequence[Any]) -> Key:
+        return tuple(
+            value if process is None else process(value)
+            for process, value in zip(processors, row, strict=False)
+        )
+
+    return typed
+
+
+def _with_parameters(
+    sql: str, raw: Raw, kept: Sequence[tuple[int, int]], parameters: Any
+) -> tuple[str, Any]:
+    """Return a SELECT with those of a statement's parameters that stand in it.
+
+    Args:
+        sql: The SELECT, made of parts of the statement.
+        raw: The statement.
+        kept: The parts, as (start, end) in the statement, in the SELECT's order.
+        parameters: The statement's.
+    """
+    if isinstance(parameters, Mapping) or not raw.parameters:
+        return sql, parameters or None
+    standing = [
+        token
+        for start, end in kept
+        for token in raw.parameters
+        if start <= token.start < end
+    ]
+    if any(token.text.startswith("$") for token in standing):
+        return _renumbered(sql, standing, parameters)
+    numbers = {token: number for number, token in enumerate(raw.parameters)}
+    return sql, tuple(parameters[numbers[token]] for token in standing) or None
+
+
+def _renumbered(
+    sql: str, standing: Sequence[Token], parameters: Sequence[Any]
+) -> tuple[str, Any]:
+    """Number `$n` anew: the driver wants as many values as there are numbers."""
+    numbers = {
+        text: number + 1
+        for number, text in enumerate(dict.fromkeys(token.text for token in standing))
+    }
+    parts, at = [], 0
+    for token in tokens_of(sql):
+        if token.kind == "parameter":
+            parts += [sql[at : token.start], f"${numbers[token.text]}"]
+            at = token.end
+    parts.append(sql[at:])
+    return "".join(parts), tuple(parameters[int(text[1:]) - 1] for text in numbers)
+
+
+def given_by_text(
+    table: Table,
+    wanted: Sequence[Column[Any]],
+    raw: Raw,
+    parameters: Sequence[Any],
+) -> list[Given]:
+    """Return what the VALUES of an INSERT say of its rows, where they are plain."""
+    names = list(raw.columns or [column.name.lower() for column in table.columns])
+    at = {c: names.index(c.name.lower()) for c in wanted if c.name.lower() in names}
+    given: list[Given] = []
+    for one in parameters:
+        for values in raw.rows or ():
+            row: dict[Column[Any], Any] = {}
+            for column, place in at.items():
+                token = values[place] if place < len(values) else None
+                if token is not None:
+                    is_known, value = _value(token, raw, one)
+                    if is_known:
+                        row[column] = value
+            given.append(row)
+    return given
+
+
+_WORDS: Final = {"null": None, "true": True, "false": False, "default": None}
+
+
+def _value(token: Token, raw: Raw, parameters: Any) -> tuple[bool, Any]:
+    """Return whether a token is a plain value, and the value."""
+    if token.kind == "parameter":
+        if isinstance(parameters, Mapping):
+            return True, parameters.get(_name_in(token.text))
+        if token.text.startswith("$"):
+            return True, parameters[int(token.text[1:]) - 1]
+        return True, parameters[raw.parameters.index(token)]
+    if token.kind == "number":
+        return True, float(token.text) if "." in token.text else int(token.text)
+    if token.kind == "string" and token.text.startswith("'") and "\\" not in token.text:
+        return True, token.text[1:-1].replace("''", "'")
+    if token.word in _WORDS:
+        return True, _WORDS[token.word]
+    return False, None
+
+
+def _name_in(parameter: str) -> str:
+    """Return the name in `:name` or `%(name)s`."""
+    return parameter.removeprefix("%(").removesuffix(")s").removeprefix(":")

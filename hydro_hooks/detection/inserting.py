@@ -1,0 +1,392 @@
+"""Which rows an INSERT makes, or changes where it meets one that is there already.
+
+Keys that the program gives are known before the statement. Keys that the database makes
+are told by the result of a single row; of many rows they are found by where the
+database's own counter stood before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Insert,
+    Integer,
+    Select,
+    Sequence as DatabaseSequence,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    text,
+)
+
+from hydro_hooks.detection import rows
+from hydro_hooks.detection.matching import named, parameters_in, values_of
+from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.outbox import OURS
+from hydro_hooks.transition import Place
+
+Given = Mapping[Column[Any], Any]
+"""What the program gives of one new row, as far as it is known beforehand."""
+
+_MEETS: Final = re.compile(
+    r"\b(?: ON\s+CONFLICT | ON\s+DUPLICATE\s+KEY | INSERT\s+OR\s+\w+ | INSERT\s+IGNORE"
+    r" | \A\s*REPLACE )\b",
+    re.IGNORECASE | re.VERBOSE,
+)
+_LEAVES: Final = re.compile(
+    r"\b(?: DO\s+NOTHING | INSERT\s+OR\s+IGNORE | INSERT\s+IGNORE )\b",
+    re.IGNORECASE | re.VERBOSE,
+)
+_REPLACES: Final = re.compile(
+    r"\A\s*(?: INSERT\s+OR\s+REPLACE | REPLACE )\b", re.IGNORECASE | re.VERBOSE
+)
+
+
+class Inserting:
+    """The rows that one INSERT makes.
+
+    Args:
+        table: Where to.
+        sql: The statement's text.
+    """
+
+    def __init__(self, table: Table, sql: str) -> None:
+        self.table = table
+        self.key: tuple[Column[Any], ...] = tuple(table.primary_key)
+        self.meets = _MEETS.search(sql) is not None
+        self.leaves = _LEAVES.search(sql) is not None
+        self.replaces = _REPLACES.search(sql) is not None
+        self.returns = "RETURNING" in sql.upper()
+        self.unique_sets = [self.key, *_unique_sets(table)]
+
+    @property
+    def wanted(self) -> list[Column[Any]]:
+        """The columns by which a row is known."""
+        sets = self.unique_sets if self.meets else [self.key]
+        return list(dict.fromkeys(column for one in sets for column in one))
+
+    def keys_in(self, given: Sequence[Given]) -> list[Key]:
+        """Return the keys that the program gives, of those rows that have one."""
+        return [
+            key
+            for row in given
+            if None not in (key := tuple(row.get(column) for column in self.key))
+        ]
+
+    def met_keys(
+        self, connection: Connection, given: Sequence[Given], place: Place | None
+    ) -> list[Key]:
+        """Return the keys of the rows that share a unique value with one given."""
+        found: dict[Key, None] = {}
+        for columns, values in self._unique_values(given):
+            for row in rows.read_columns(
+                connection, self.key, columns, values, Lock.NONE, place
+            ):
+                found[tuple(row.values())] = None
+        return list(found)
+
+    def _unique_values(
+        self, given: Sequence[Given]
+    ) -> Iterator[tuple[tuple[Column[Any], ...], list[Key]]]:
+        for columns in self.unique_sets:
+            values = [
+                value
+                for row in given
+                if None not in (value := tuple(row.get(column) for column in columns))
+            ]
+            if values:
+                yield columns, list(dict.fromkeys(values))
+
+    def met(
+        self,
+        connection: Connection,
+        tracked: TrackedModel,
+        given: Sequence[Given],
+        lock: Lock,
+        place: Place | None,
+    ) -> dict[Key, Found]:
+        """Return the rows that share a unique value with one that is given."""
+        found: dict[Key, Found] = {}
+        for columns, values in self._unique_values(given):
+            statement = rows.locked(
+                select(*rows.columns_of(tracked))
+                .select_from(tracked.mapper.persist_selectable)
+                .where(rows.is_one_of(columns)),
+                lock,
+                None,
+            )
+            for chunk in rows.chunks(values):
+                result = connection.execute(
+                    statement, {"keys": chunk}, execution_options=rows.options(place)
+                )
+                found.update(rows.found_in(tracked, result.fetchall()))
+        return found
+
+
+def _unique_sets(table: Table) -> Iterator[tuple[Column[Any], ...]]:
+    for constraint in table.constraints:
+        if isinstance(constraint, UniqueConstraint):
+            yield tuple(constraint.columns)
+    for index in table.indexes:
+        if index.unique:
+            columns = tuple(one for one in index.expressions if isinstance(one, Column))
+            if len(columns) == len(index.expressions):
+                yield columns
+
+
+def is_told(element: Insert, parameters: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether the result of an INSERT will tell the key of its row."""
+    return (
+        len(parameters) == 1
+        and not element._multi_values  # noqa: SLF001 - there is no other word of these
+        and not element._inline  # noqa: SLF001
+        and not element._returning  # noqa: SLF001
+        and element.select is None
+    )
+
+
+def given_by(
+    element: Insert,
+    wanted: Sequence[Column[Any]],
+    parameters: Sequence[Mapping[str, Any]],
+) -> list[Given]:
+    """Return what the parameters of an INSERT say of its rows.
+
+    Args:
+        element: The statement.
+        wanted: The columns that are asked for.
+        parameters: Of each execution.
+    """
+    if not any("_m1" in name for name in parameters[0]):
+        return [
+            {column: row[column.key] for column in wanted if column.key in row}
+            for row in parameters
+        ]
+    count = len(element._multi_values[0]) if element._multi_values else 1  # noqa: SLF001 - the rows of a multi-VALUES INSERT are told nowhere else
+    given: list[Given] = []
+    for row in parameters:
+        for number in range(count):
+            names = {column: f"{column.key}_m{number}" for column in wanted}
+            if number == 0:
+                names.update({c: c.key for c in wanted if c.key in row})
+            given.append({c: row[name] for c, name in names.items() if name in row})
+    return given
+
+
+class Selected(NamedTuple):
+    """The SELECT of an INSERT ... SELECT.
+
+    Attributes:
+        statement: The SELECT, whose parameters wait for values.
+        names: Of its parameters; true: a list.
+        columns: Keys of the columns that it fills, in its order.
+    """
+
+    statement: Select[Any]
+    names: Mapping[str, bool]
+    columns: tuple[str, ...]
+
+    def given(
+        self,
+        connection: Connection,
+        wanted: Sequence[Column[Any]],
+        parameters: Mapping[str, Any],
+        place: Place | None,
+    ) -> list[Given]:
+        """Return what it gives of the rows, by asking it beforehand."""
+        at = {c: self.columns.index(c.key) for c in wanted if c.key in self.columns}
+        if not at:
+            return []
+        result = connection.execute(
+            self.statement,
+            values_of(self.names, parameters),
+            execution_options=rows.options(place),
+        )
+        return [{c: row[n] for c, n in at.items()} for row in result.fetchall()]
+
+
+def selected_by(element: Insert, names: Mapping[Any, str]) -> Selected | None:
+    """Return the SELECT of an INSERT ... SELECT; None where it has none.
+
+    Args:
+        element: The statement.
+        names: Of its parameters, as it was compiled.
+    """
+    columns = element._select_names  # noqa: SLF001 - what from_select() was given
+    if not isinstance(element.select, Select) or columns is None:
+        return None
+    return Selected(
+        named(element.select, names),
+        dict(parameters_in(element.select, names)),
+        tuple(columns),
+    )
+
+
+class Mark(NamedTuple):
+    """Where a database's counter for a table stood; `value`: the last number given."""
+
+    column: Column[Any]
+    value: int
+
+
+def mark(connection: Connection, table: Table, place: Place | None) -> Mark | None:
+    """Return where the counter of a table's key stands; None where it has none."""
+    if len(table.primary_key) != 1:
+        return None
+    [column] = table.primary_key
+    if not isinstance(column.type, Integer):
+        return None
+    asked = {
+        "sqlite": _asked_sqlite,
+        "postgresql": _asked_postgresql,
+        "mysql": _asked_mariadb,
+        "mariadb": _asked_mariadb,
+    }.get(connection.dialect.name)
+    value = None if asked is None else asked(connection, column, place)
+    return None if value is None else Mark(column, value)
+
+
+def beyond(
+    connection: Connection,
+    stood: Mark,
+    place: Place | None,
+    *,
+    count: int | None,
+    first: int | None,
+) -> list[Key] | None:
+    """Return the keys that this transaction's INSERT took from the counter.
+
+    Args:
+        connection: Where it ran.
+        stood: Where the counter stood before.
+        place: The schema translation in force.
+        count: How many rows it made; None where that is not known.
+        first: The first number of the last statement, where the driver tells it.
+
+    Returns:
+        None where another transaction took numbers meanwhile, and which are whose
+        cannot be told.
+    """
+    column = stood.column
+    statement = select(column).where(column > bindparam("stood", stood.value))
+    if connection.dialect.name == "postgresql":
+        statement = statement.where(_is_ours())
+    found = [
+        row[0]
+        for row in connection.execute(
+            statement.order_by(column), execution_options=rows.options(place)
+        )
+    ]
+    is_shared = connection.dialect.name in {"mysql", "mariadb"}
+    if is_shared and count is not None and count != len(found):
+        # One statement takes consecutive numbers (innodb_autoinc_lock_mode 1).
+        found = [
+            key for key in found if first is not None and first <= key < first + count
+        ]
+        if len(found) != count:
+            return None
+    return [(key,) for key in found]
+
+
+def made_here(
+    connection: Connection, table: Table, keys: Sequence[Key], place: Place | None
+) -> dict[Key, bool]:
+    """Return which of some rows this transaction wrote (PostgreSQL).
+
+    Args:
+        connection: Of the transaction.
+        table: Of the rows.
+        keys: Their primary keys.
+        place: The schema translation in force.
+
+    Returns:
+        By key; true where the row is new, false where it was there and is changed.
+    """
+    key = tuple(table.primary_key)
+    statement = select(*key, literal_column("xmax::text")).where(
+        rows.is_one_of(key), _is_ours()
+    )
+    found: dict[Key, bool] = {}
+    for chunk in rows.chunks(keys):
+        result = connection.execute(
+            statement, {"keys": chunk}, execution_options=rows.options(place)
+        )
+        found.update((tuple(row[:-1]), row[-1] == "0") for row in result.fetchall())
+    return found
+
+
+def _is_ours() -> ColumnElement[bool]:
+    # A row of another transaction is seen only when that is over.
+    return (
+        func.txid_status(func.txid_current() - literal_column("age(xmin)"))
+        == "in progress"
+    )
+
+
+def _asked_sqlite(
+    connection: Connection, column: Column[Any], place: Place | None
+) -> int | None:
+    highest = connection.scalar(
+        select(func.max(column)), execution_options=rows.options(place)
+    )
+    return highest or 0
+
+
+def _asked_postgresql(
+    connection: Connection, column: Column[Any], place: Place | None
+) -> int | None:
+    if isinstance(column.default, DatabaseSequence):
+        name = column.default.name
+        schema = column.default.schema
+        full: str | None = connection.dialect.identifier_preparer.quote(name)
+        if schema is not None:
+            full = f"{connection.dialect.identifier_preparer.quote(schema)}.{full}"
+    else:
+        quote = connection.dialect.identifier_preparer.quote
+        table = column.table
+        assert isinstance(table, Table)  # noqa: S101 - a key's table is one
+        schema = dict(place or ()).get(table.schema, table.schema)
+        name = (
+            quote(table.name)
+            if schema is None
+            else f"{quote(schema)}.{quote(table.name)}"
+        )
+        full = connection.scalar(
+            text("SELECT pg_get_serial_sequence(:table, :column)"),
+            {"table": name, "column": column.name},
+            execution_options={OURS: True},
+        )
+    if full is None:
+        return None
+    last: int | None = connection.scalar(
+        text(f"SELECT last_value - CASE WHEN is_called THEN 0 ELSE 1 END FROM {full}"),  # noqa: S608 - PostgreSQL's own, quoted
+        execution_options={OURS: True},
+    )
+    return last
+
+
+def _asked_mariadb(
+    connection: Connection, column: Column[Any], place: Place | None
+) -> int | None:
+    table = column.table
+    assert isinstance(table, Table)  # noqa: S101 - a key's table is one
+    schema = dict(place or ()).get(table.schema, table.schema)
+    following = connection.scalar(
+        text(
+            "SELECT auto_increment FROM information_schema.tables WHERE table_name ="
+            " :table AND table_schema = coalesce(:schema, database())"
+        ),
+        {"table": table.name, "schema": schema},
+        execution_options={OURS: True},
+    )
+    return None if following is None else following - 1

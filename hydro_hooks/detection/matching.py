@@ -1,0 +1,297 @@
+"""Which rows an UPDATE or DELETE is about to touch: its own WHERE, asked before it runs.
+
+The SELECT is made once per compiled statement; the values of its parameters are those
+of the execution at hand, since a compiled statement is used again with others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    Table,
+    bindparam,
+    exists,
+    select,
+)
+from sqlalchemy.sql import ClauseElement, operators
+from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Grouping
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
+
+from hydro_hooks.detection import rows
+from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.transition import Place
+
+Parameters = Mapping[str, Any]
+"""Of one execution: the values of a statement's parameters, by name."""
+
+
+_PREFIX: Final = "program_"
+"""Keeps the program's parameters apart from those of a model's own expressions."""
+
+
+class NotFollowedError(Exception):
+    """A statement cannot be asked which rows it touches; the text says why."""
+
+
+class Matching:
+    """The rows that one UPDATE or DELETE touches.
+
+    Args:
+        table: Whose rows they are.
+        where: Its condition; None: all rows.
+        others: What else it reads to find them (UPDATE ... FROM, DELETE ... USING).
+        names: Of its parameters, as the statement was compiled.
+        new_key: Of an UPDATE of the primary key: what to, by column; None: a parameter
+            with the column's key for its name.
+
+    Raises:
+        NotFollowedError: To find its rows it runs another statement that changes some.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        where: ColumnElement[Any] | None,
+        others: Sequence[FromClause],
+        names: Mapping[Any, str],
+        new_key: Mapping[Column[Any], Any] | None = None,
+    ) -> None:
+        self.table = table
+        self._others = others
+        self._where = None if where is None else named(where, names)
+        self._names = {} if where is None else dict(parameters_in(where, names))
+        self._key = None if where is None or others else _key_in(table, where, names)
+        self._new_key: list[ColumnElement[Any]] = []
+        for column in table.primary_key if new_key else ():
+            value, its_names = _new_value(column, new_key or {}, names)
+            self._new_key.append(value)
+            self._names.update(its_names)
+        self._selects: dict[object, Select[Any]] = {}
+
+    @property
+    def is_by_key(self) -> bool:
+        """Return whether the statement names its rows by primary key."""
+        return self._key is not None and not self._new_key
+
+    def keys(
+        self,
+        connection: Connection,
+        parameters: Parameters,
+        place: Place | None,
+    ) -> list[Key]:
+        """Return the primary keys of the rows, locked by nobody."""
+        if self._key is not None:
+            return self.named_keys(parameters)
+        statement = self._select("keys", tuple(self.table.primary_key), self.table)
+        result = connection.execute(
+            statement, self._given(parameters), execution_options=rows.options(place)
+        )
+        return [tuple(row) for row in result.fetchall()]
+
+    def named_keys(self, parameters: Parameters) -> list[Key]:
+        """Return the primary keys that the statement's parameters name."""
+        assert self._key is not None  # noqa: S101 - for the type checker
+        if isinstance(self._key, str):
+            return [(value,) for value in _expanded(parameters, self._key)]
+        return [tuple(parameters[name] for name in self._key)]
+
+    def found(
+        self,
+        connection: Connection,
+        tracked: TrackedModel,
+        parameters: Parameters,
+        lock: Lock,
+        place: Place | None,
+    ) -> Iterator[tuple[Key, Found, Key]]:
+        """Yield the rows of a tracked model, under the statement's own lock.
+
+        Args:
+            connection: Where the statement is about to run.
+            tracked: A model with rows in the table.
+            parameters: Of the execution.
+            lock: The lock.
+            place: The schema translation in force.
+
+        Yields:
+            The key, the row, and the key that an UPDATE gives it, if it sets that.
+        """
+        columns = rows.columns_of(tracked)
+        source = tracked.mapper.persist_selectable
+        statement = self._select(
+            (tracked, lock), (*columns, *self._new_key), source, lock
+        )
+        result = connection.execute(
+            statement, self._given(parameters), execution_options=rows.options(place)
+        ).fetchall()
+        for (key, row), whole in zip(
+            rows.found_in(tracked, result), result, strict=True
+        ):
+            yield key, row, tuple(whole[len(columns) :])
+
+    def _select(
+        self,
+        name: object,
+        columns: Sequence[ColumnElement[Any]],
+        source: FromClause,
+        lock: Lock = Lock.NONE,
+    ) -> Select[Any]:
+        known = self._selects.get(name)
+        if known is not None:
+            return known
+        statement = select(*columns).select_from(source)
+        if self._where is not None:
+            condition = self._where
+            if self._others:
+                # Rows that it only reads are not locked, nor do they multiply others.
+                condition = (
+                    exists()
+                    .select_from(*self._others)
+                    .where(condition)
+                    .correlate(source, *_tables_of(source))
+                )
+            statement = statement.where(condition)
+        of = None if source is self.table else self.table
+        known = self._selects[name] = rows.locked(statement, lock, of)
+        return known
+
+    def _given(self, parameters: Parameters) -> dict[str, Any]:
+        return values_of(self._names, parameters)
+
+
+def values_of(names: Mapping[str, bool], parameters: Parameters) -> dict[str, Any]:
+    """Return the values of named parameters; of those that are true, as lists."""
+    return {
+        _PREFIX + name: list(_expanded(parameters, name))
+        if is_list
+        else parameters[name]
+        for name, is_list in names.items()
+    }
+
+
+def name_of_value(
+    column: Column[Any], value: BindParameter[Any], names: Mapping[Any, str]
+) -> str:
+    """Return the name under which a SET's or VALUES' parameter was compiled.
+
+    What the program gave as a plain value gets the column's key.
+    """
+    return names.get(value) or (column.key if value.unique else value.key)
+
+
+def _new_value(
+    column: Column[Any], new_key: Mapping[Column[Any], Any], names: Mapping[Any, str]
+) -> tuple[ColumnElement[Any], dict[str, bool]]:
+    """Return what an UPDATE sets a column to, and the parameters in it."""
+    if column not in new_key:
+        return column, {}
+    value = new_key[column]
+    if value is None or isinstance(value, BindParameter):
+        name = column.key
+        if value is not None:
+            name = name_of_value(column, value, names)
+        return bindparam(_PREFIX + name, type_=column.type), {name: False}
+    return named(value, names), dict(parameters_in(value, names))
+
+
+def _tables_of(source: FromClause) -> Iterator[Table]:
+    for element in iterate(source):
+        if isinstance(element, Table):
+            yield element
+
+
+def parameters_in(
+    where: ClauseElement, names: Mapping[Any, str]
+) -> Iterator[tuple[str, bool]]:
+    """Yield the names of the parameters in a clause, and whether each is a list."""
+    for element in iterate(where):
+        if isinstance(element, BindParameter) and element in names:
+            yield names[element], element.expanding
+
+
+def named(where: Any, names: Mapping[Any, str]) -> Any:
+    """Return a clause whose parameters wait for values, under compiled names.
+
+    Raises:
+        NotFollowedError: It would run another statement that changes some.
+    """
+    for element in iterate(where):
+        if getattr(element, "is_dml", False):
+            message = "it finds its rows by another statement that changes some"
+            raise NotFollowedError(message)
+
+    def replace(element: Any, **_: Any) -> Any:
+        if not isinstance(element, BindParameter):
+            return None
+        name = names.get(element)
+        if name is None:
+            message = "it has a parameter without a name"
+            raise NotFollowedError(message)
+        return bindparam(
+            _PREFIX + name,
+            type_=element.type,
+            expanding=element.expanding,
+            literal_execute=element.literal_execute,
+        )
+
+    return replacement_traverse(where, {}, replace)
+
+
+def _expanded(parameters: Parameters, name: str) -> Iterator[Any]:
+    """Yield the values of a list, which an execution holds one by one."""
+    if name in parameters:
+        yield from parameters[name]
+        return
+    number = 1
+    while f"{name}_{number}" in parameters:
+        yield parameters[f"{name}_{number}"]
+        number += 1
+    while f"{name}_{number}_1" in parameters:
+        width = 1
+        while f"{name}_{number}_{width + 1}" in parameters:
+            width += 1
+        yield tuple(parameters[f"{name}_{number}_{at + 1}"] for at in range(width))
+        number += 1
+
+
+def _key_in(
+    table: Table, where: ColumnElement[Any], names: Mapping[Any, str]
+) -> tuple[str, ...] | str | None:
+    """Return the parameters that name the rows by key; one name: a list of keys."""
+    key = set(table.primary_key)
+    found: dict[Column[Any], str] = {}
+    for part in _conjuncts(where):
+        if not isinstance(part, BinaryExpression):
+            return None
+        left, right = part.left, part.right
+        if isinstance(left, BindParameter):
+            left, right = right, left
+        name = names.get(right) if isinstance(right, BindParameter) else None
+        if name is None or left not in key or left in found:
+            return None
+        if part.operator is operators.in_op:
+            return name if len(key) == 1 and where is part else None
+        if part.operator is not operators.eq:
+            return None
+        found[left] = name
+    if len(found) != len(key):
+        return None
+    return tuple(found[column] for column in table.primary_key)
+
+
+def _conjuncts(where: ColumnElement[Any]) -> Iterator[ColumnElement[Any]]:
+    if isinstance(where, Grouping):
+        yield from _conjuncts(where.element)
+    elif isinstance(where, BooleanClauseList) and where.operator is operators.and_:
+        for part in where.clauses:
+            yield from _conjuncts(part)
+    else:
+        yield where
