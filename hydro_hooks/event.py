@@ -20,7 +20,7 @@ MAX_VALUE: Final = 255
 SHORTENED: Final = "…"
 """The mark at the end of a value that was shortened."""
 
-_NO_VALUES: Final = Values(None, None, None)
+NO_VALUES: Final = Values(None, None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +88,13 @@ def event_of(transition: Transition, *, id: str, transaction_id: str) -> Event: 
         id: The event's UUIDv7, as text.
         transaction_id: The transaction's, as text.
     """
-    values = transition.values or _NO_VALUES
+    values = transition.values or NO_VALUES
     stamp = transition.stamp
     cause = stamp.cause
     return Event(
         id=id,
         transaction_id=transaction_id,
-        occurred_at=_to_the_millisecond(stamp.occurred_at),
+        occurred_at=to_the_millisecond(stamp.occurred_at),
         association=transition.subject.association,
         subject_id=key_as_text(transition.subject.key),
         action=transition.action,
@@ -134,7 +134,15 @@ def storable(text: str, limit: int = MAX_VALUE) -> str:
     )
 
 
-def _to_the_millisecond(moment: datetime) -> datetime:
+def cleaned(text: str) -> str:
+    """Return `storable(text)`; most texts are that already."""
+    if len(text) <= MAX_VALUE and text.isascii() and "\0" not in text:
+        return text
+    return storable(text)
+
+
+def to_the_millisecond(moment: datetime) -> datetime:
+    """Return a moment as schemas tell it."""
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
@@ -147,6 +155,10 @@ def _as_id(value: Any) -> int | str | None:
     if value is None or type(value) is int:
         return value
     return storable(str(value))
+
+
+_LOW_BITS: Final = (1 << 62) - 1
+_VARIANT: Final = 0x2 << 62
 
 
 class UuidFactory:
@@ -162,6 +174,8 @@ class UuidFactory:
         self._lock = threading.Lock()
         self._millisecond = 0
         self._random = 0
+        self._end = 0
+        self._prefix = ""
 
     def __call__(self) -> str:
         """Return the next one, in its canonical text form."""
@@ -170,19 +184,20 @@ class UuidFactory:
             if now > self._millisecond:
                 self._millisecond = now
                 # The top bit stays free, so that counting up never overflows.
-                self._random = secrets.randbits(73)
+                self._begin(secrets.randbits(73))
             else:
                 self._random += 1
-            millisecond, random = self._millisecond, self._random
-        value = (
-            (millisecond << 80)
-            | (0x7 << 76)
-            | ((random >> 62) << 64)
-            | (0x2 << 62)
-            | (random & 0x3FFFFFFFFFFFFFFF)
-        )
-        text = f"{value:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+                if self._random == self._end:
+                    self._begin(self._random)
+            text = f"{self._random & _LOW_BITS | _VARIANT:016x}"
+            return f"{self._prefix}{text[:4]}-{text[4:]}"
+
+    def _begin(self, random: int) -> None:
+        """Make what the ids have in common whose upper twelve random bits are these."""
+        self._random = random
+        self._end = ((random >> 62) + 1) << 62
+        time_text = f"{self._millisecond:012x}"
+        self._prefix = f"{time_text[:8]}-{time_text[8:]}-7{random >> 62:03x}-"
 
     def after_fork(self) -> None:
         """Draw anew in a forked child: it must not count on from its parent's draw."""

@@ -285,7 +285,7 @@ class _Listening:
             log = self._unit_of_work.end(connection)
             if tracked.covers(mapper):
                 work(tracked, log, connection, state)
-            if not log.in_flight and self._logs.writes_at_once(connection):
+            if log.writes_at_once and not log.in_flight:
                 self._recorder.write(connection)
 
         return after

@@ -90,6 +90,8 @@ class TrackedModel:
 
         A program may set an integer key from text; it is the same row.
         """
+        if str not in map(type, values):
+            return values
         return tuple(
             int(value) if is_number and isinstance(value, str) else value
             for value, is_number in zip(values, self.are_numbers, strict=True)

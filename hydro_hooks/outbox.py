@@ -1,24 +1,33 @@
 """The outbox: events committed with the change that made them, waiting for delivery.
 
-Recording is one INSERT into `hydro_outbox` in the change's own transaction. Delivery is
-at least once: a receiver knows a repeat by the event's id.
+Recording is one INSERT into `hydro_outbox` in the change's own transaction (one for each
+1,000 events). Delivery is at least once: a receiver knows a repeat by the event's id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from json.encoder import encode_basestring as quoted
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 from zlib import crc32
 
 from sqlalchemy import Connection, Dialect, func, insert, select
 
 from hydro_hooks import schema
-from hydro_hooks.event import Event
+from hydro_hooks.event import (
+    MAX_VALUE,
+    NO_VALUES,
+    Event,
+    cleaned,
+    key_as_text,
+    to_the_millisecond,
+)
 from hydro_hooks.tables import SHARDS, journal, outbox
-from hydro_hooks.transition import State
+from hydro_hooks.transition import State, Transition
 
 PAYLOAD_SCHEMA = "jira.v1.Action"
 """The schema of `hydro_outbox.payload`, whatever is sent in the end."""
@@ -28,37 +37,72 @@ OURS = "hydro_hooks"
 
 
 class _Insert:
-    """The INSERT of a dialect, compiled once, and what makes its parameters."""
+    """The INSERT of a dialect, compiled once, with its parameters by position."""
 
     def __init__(self, dialect: Dialect) -> None:
-        columns = [column for column in outbox.columns if column is not outbox.c.seq]
-        names = [column.name for column in columns]
-        compiled = insert(outbox).inline().compile(dialect=dialect, column_keys=names)
-        self.sql = str(compiled)
-        self._order = compiled.positiontup
-        self._processors: list[tuple[str, Callable[[Any], Any]]] = []
-        for column in columns:
-            process = column.type.dialect_impl(dialect).bind_processor(dialect)
-            if process is not None:
-                self._processors.append((column.name, process))
+        compiled = insert(outbox).inline().compile(dialect=dialect, column_keys=COLUMNS)
+        # Drivers that take parameters by name take them by position too.
+        self.sql = _NAMED.sub("%s", str(compiled))
+        order = list(compiled.positiontup or _NAMED.findall(str(compiled)))
+        if order != list(COLUMNS):
+            message = f"the columns of {outbox.name} are compiled in another order"
+            raise AssertionError(message)
+        self.name = dialect.name
+        self._processors = [
+            (place, process)
+            for place, name in enumerate(COLUMNS)
+            if name != "occurred_at"
+            and (
+                process := outbox.c[name]
+                .type.dialect_impl(dialect)
+                .bind_processor(dialect)
+            )
+            is not None
+        ]
 
-    def parameters(self, event: Event) -> tuple[Any, ...] | dict[str, Any]:
-        row = row_of(event)
-        for name, process in self._processors:
-            row[name] = process(row[name])
-        if self._order is None:
-            return row
-        return tuple(row[name] for name in self._order)
+    def moment(self, occurred_at: datetime) -> object:
+        """Return a time, UTC with milliseconds, as the driver takes it."""
+        if self.name == "postgresql":
+            return occurred_at
+        naive = occurred_at.replace(tzinfo=None)
+        return naive.isoformat(" ", "microseconds") if self.name == "sqlite" else naive
 
+    def execute(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+        """Write rows, whose values are in the order of `COLUMNS`."""
+        if self._processors:
+            rows = [self._processed(row) for row in rows]
+        given: Any = rows[0] if len(rows) == 1 else rows
+        connection.exec_driver_sql(self.sql, given, execution_options={OURS: True})
+
+    def _processed(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        values = list(row)
+        for place, process in self._processors:
+            values[place] = process(values[place])
+        return tuple(values)
+
+
+COLUMNS: Final = tuple(
+    column.name for column in outbox.columns if column is not outbox.c.seq
+)
+"""The columns that are written; the database numbers the rows."""
+
+CHUNK: Final = 1000
+"""Events in one INSERT: a transaction may make 100,000, and memory is not for those."""
+
+_NAMED: Final = re.compile(r"%\((\w+)\)s")
 
 _inserts: WeakKeyDictionary[Dialect, _Insert] = WeakKeyDictionary()
 
 
+def _insert_of(connection: Connection) -> _Insert:
+    statement = _inserts.get(connection.dialect)
+    if statement is None:
+        statement = _inserts[connection.dialect] = _Insert(connection.dialect)
+    return statement
+
+
 def record(connection: Connection, events: Sequence[Event]) -> None:
     """Write events into the outbox, in the connection's transaction.
-
-    One INSERT, however many they are; compiled once per dialect and executed with plain
-    parameters, since a commit of the app waits for it.
 
     Args:
         connection: The one that made the changes.
@@ -67,15 +111,137 @@ def record(connection: Connection, events: Sequence[Event]) -> None:
     Raises:
         sqlalchemy.exc.DBAPIError: What the database says.
     """
-    statement = _inserts.get(connection.dialect)
-    if statement is None:
-        statement = _inserts[connection.dialect] = _Insert(connection.dialect)
-    rows: Any = [statement.parameters(event) for event in events]
-    connection.exec_driver_sql(
-        statement.sql,
-        rows[0] if len(rows) == 1 else rows,
-        execution_options={OURS: True},
-    )
+    statement = _insert_of(connection)
+    rows = []
+    for event in events:
+        row = row_of(event)
+        row["occurred_at"] = statement.moment(event.occurred_at)
+        rows.append(tuple(row[name] for name in COLUMNS))
+    statement.execute(connection, rows)
+
+
+class Recording:
+    """Writes the transitions of one transaction: what `record()` does, at full speed.
+
+    A commit of the app waits for it. What the events of one transaction share is made
+    once; a row is then one tuple, and its payload one piece of text. `row_of()` of the
+    same event is equal to it, which tests/test_outbox.py checks.
+
+    Args:
+        connection: The one that made the changes.
+        transaction_id: The transaction's UUIDv7, as text.
+    """
+
+    def __init__(self, connection: Connection, transaction_id: str) -> None:
+        self._connection = connection
+        self._insert = _insert_of(connection)
+        self._transaction_id = transaction_id
+        self._shared: dict[tuple[int, str, str, str], _Shared] = {}
+
+    def write(self, transitions: Sequence[Transition], ids: Sequence[str]) -> None:
+        """Write transitions, each under its own id.
+
+        Args:
+            transitions: At least one, at most `CHUNK`, with their values.
+            ids: UUIDv7 as text, one each.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: What the database says.
+        """
+        row_of = self._row
+        rows = [
+            row_of(transition, event_id)
+            for transition, event_id in zip(transitions, ids, strict=True)
+        ]
+        self._insert.execute(self._connection, rows)
+
+    def _row(self, transition: Transition, event_id: str) -> tuple[Any, ...]:
+        subject, action, _, after, values, stamp = transition
+        kind = (id(stamp), subject.association, action, after)
+        shared = self._shared.get(kind)
+        if shared is None:
+            shared = self._shared[kind] = _Shared(
+                transition, self._transaction_id, self._insert
+            )
+        (one, *more) = subject.key
+        key = key_as_text(subject.key) if more else cleaned(str(one))
+        github, host, integration = values or NO_VALUES
+        payload = f'{{"eventId":"{event_id}"{shared.head}{quoted(key)}{shared.middle}'
+        if github is not None:
+            payload += f',"githubInstallationId":{_number_or_text(github)}'
+            github = cleaned(str(github))
+        if host is not None:
+            host = cleaned(str(host))
+            payload += f',"jiraHostname":{quoted(host)}'
+        if integration is not None:
+            payload += f',"jiraIntegrationId":{_number_or_text(integration)}'
+            integration = cleaned(str(integration))
+        aggregate_id = integration or host or f"{subject.association}:{key}"[:MAX_VALUE]
+        return (
+            event_id,
+            subject.association,
+            aggregate_id,
+            shared.type,
+            payload + shared.tail,
+            crc32(aggregate_id.encode()) % SHARDS,
+            *shared.before_key,
+            key,
+            action.value,
+            after.value,
+            github,
+            host,
+            integration,
+            *shared.after_values,
+        )
+
+
+class _Shared:
+    """What the events of a transaction share that have one stamp, action and state."""
+
+    __slots__ = ("after_values", "before_key", "head", "middle", "tail", "type")
+
+    def __init__(
+        self, transition: Transition, transaction_id: str, statement: _Insert
+    ) -> None:
+        cause = transition.stamp.cause
+        association, action = transition.subject.association, transition.action.value
+        origin = transition.stamp.origin
+        origin = None if origin is None else cleaned(origin)
+        moment = to_the_millisecond(transition.stamp.occurred_at)
+        self.type = f"{association}.{action}"
+        self.head = (
+            f',"occurredAt":"{moment.isoformat(timespec="milliseconds")[:23]}Z"'
+            f',"association":{quoted(association)},"subjectId":'
+        )
+        self.middle = f',"action":"{action}","state":"{transition.after.value}"'
+        actor = cause.github_actor
+        self.tail = "".join(
+            (
+                f',"reason":{quoted(cause.reason)}',
+                "" if actor is None else f',"githubActor":{_number_or_text(actor)}',
+                _told("jiraActor", cause.jira_actor),
+                _told("note", cause.note),
+                f',"transactionId":"{transaction_id}"',
+                _told("origin", origin),
+                "}",
+            )
+        )
+        self.before_key = (transaction_id, statement.moment(moment), association)
+        self.after_values = (
+            cause.reason,
+            _text_or_none(cause.github_actor),
+            cause.jira_actor,
+            cause.note,
+            origin,
+        )
+
+
+def _told(name: str, value: str | None) -> str:
+    return "" if value is None else f',"{name}":{quoted(value)}'
+
+
+def _number_or_text(value: Any) -> str:
+    return str(value) if type(value) is int else quoted(cleaned(str(value)))
 
 
 def row_of(event: Event) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import InvalidRequestError
 
-from hydro_hooks.detection import dependants, inserting, origin, outcome, rows
+from hydro_hooks.detection import dependants, inserting, outcome, rows
+from hydro_hooks.detection.following_text import given_by_text
 from hydro_hooks.detection.inserting import Given, Mark
 from hydro_hooks.detection.parts import Kind, Part
+from hydro_hooks.detection.raw_sql import Raw
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.detection.transactions import GONE, Known, TransactionLog
@@ -46,6 +48,8 @@ class Following:
         given: What the program gives of the rows of an INSERT.
         stood: Where the table's counter stood before an INSERT.
         new_keys: Keys that an UPDATE gives to rows.
+        keys: Of the rows that the statement names, where more depends on them.
+        is_flush: Whether a flush made it: what it names is followed there.
     """
 
     part: Part
@@ -63,6 +67,13 @@ class Following:
     new_keys: list[Key] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
     is_flush: bool = False
+
+    def take_text(self, raw: Raw) -> None:
+        """Take what an INSERT written as text says of its rows."""
+        if self.part.inserting is not None:
+            self.given = given_by_text(
+                self.part.table, self.part.inserting.wanted, raw, self.parameters
+            )
 
     # Before it runs ---------------------------------------------------------------
 
@@ -85,7 +96,7 @@ class Following:
         if part.goes_beyond:
             self.keys = self._named(connection)
             self._go_beyond(
-                connection, {key: self.stamp for key in self.keys} | dict(parents or {})
+                connection, dict.fromkeys(self.keys, self.stamp) | dict(parents or {})
             )
 
     def _named(self, connection: Connection) -> list[Key]:
@@ -282,6 +293,7 @@ class Following:
             if row is not None and (row.meets or self._may_keep_some(connection)):
                 self._end_insert(connection, None, None)
             return
+        self.new_keys.clear()  # a statement that fails gives no row another key
         for tracked in self._models():
             self._settle(connection, tracked, is_as_said=False)
 
@@ -330,9 +342,10 @@ class Following:
 
         Only under READ COMMITTED. See `outcome.before_late()`.
         """
-        if len(tracked.mapper.tables) > 1:
-            return  # it counts rows that are none of the model's
-        if self.part.kind is Kind.UPDATE and len(self.parameters) == 1:
+        if len(tracked.mapper.tables) > 1 or len(self.parameters) > 1:
+            # It counts rows that are none of the model's, or one row several times.
+            return
+        if self.part.kind is Kind.UPDATE:
             for key, row in self._matching_now(connection, tracked):
                 if Subject(tracked.association, key, self.place) not in self.before:
                     missing -= 1
@@ -418,6 +431,7 @@ class Following:
                 self.place,
                 count=None if row.meets or count is None else count - len(keys),
                 first=None if result is None else _first_number(connection, result),
+                is_committed=self.log.is_autocommit,
             )
             keys = list(dict.fromkeys((*keys, *(new or ()))))
         elif not row.meets and not keys and result is not None:
@@ -449,7 +463,13 @@ class Following:
         if not new:
             return
         if connection.dialect.name == "postgresql":
-            made = inserting.made_here(connection, self.part.table, new, self.place)
+            made = inserting.made_here(
+                connection,
+                self.part.table,
+                new,
+                self.place,
+                is_committed=self.log.is_autocommit,
+            )
         elif (
             connection.dialect.name in _MARIADB
             and (count, len(self.given), len(new)) == (_TWICE, 1, 1)
@@ -459,9 +479,13 @@ class Following:
             made = {new[0]: False}
         else:
             return
+        # A row that is given twice is made by the one and changed by the other.
+        is_repeated = self.part.inserting is not None and any(
+            self.part.inserting.repeats(self.given)
+        )
         for key in new:
             is_new = made.get(key)
-            if is_new is True:
+            if is_new or (is_new is False and is_repeated):
                 continue
             del asked[key]
             if is_new is False:

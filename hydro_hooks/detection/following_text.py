@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Table
 
+from hydro_hooks.detection import rows
 from hydro_hooks.detection.inserting import Given
 from hydro_hooks.detection.matching import NotFollowedError
 from hydro_hooks.detection.raw_sql import Form, Raw, Target, Token, tokens_of
-from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Insert,
     Integer,
     Select,
-    Sequence as DatabaseSequence,
     Table,
     UniqueConstraint,
     bindparam,
@@ -26,6 +25,9 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+)
+from sqlalchemy import (
+    Sequence as DatabaseSequence,
 )
 
 from hydro_hooks.detection import rows
@@ -94,6 +96,13 @@ class Inserting:
             ):
                 found[tuple(row.values())] = None
         return list(found)
+
+    def repeats(self, given: Sequence[Given]) -> Iterator[bool]:
+        """Yield, for each set of unique columns, whether values are given twice."""
+        for columns in self.unique_sets:
+            values = [tuple(row.get(column) for column in columns) for row in given]
+            known = [value for value in values if None not in value]
+            yield len(known) > len(set(known))
 
     def _unique_values(
         self, given: Sequence[Given]
@@ -167,12 +176,13 @@ def given_by(
         wanted: The columns that are asked for.
         parameters: Of each execution.
     """
-    if not any("_m1" in name for name in parameters[0]):
+    many = element._multi_values  # noqa: SLF001 - there is no other word of these
+    if not many:
         return [
             {column: row[column.key] for column in wanted if column.key in row}
             for row in parameters
         ]
-    count = len(element._multi_values[0]) if element._multi_values else 1  # noqa: SLF001 - the rows of a multi-VALUES INSERT are told nowhere else
+    count = sum(len(one) for one in many)
     given: list[Given] = []
     for row in parameters:
         for number in range(count):
@@ -263,6 +273,7 @@ def beyond(
     *,
     count: int | None,
     first: int | None,
+    is_committed: bool,
 ) -> list[Key] | None:
     """Return the keys that this transaction's INSERT took from the counter.
 
@@ -272,6 +283,7 @@ def beyond(
         place: The schema translation in force.
         count: How many rows it made; None where that is not known.
         first: The first number of the last statement, where the driver tells it.
+        is_committed: Whether it is committed already (AUTOCOMMIT).
 
     Returns:
         None where another transaction took numbers meanwhile, and which are whose
@@ -279,7 +291,8 @@ def beyond(
     """
     column = stood.column
     statement = select(column).where(column > bindparam("stood", stood.value))
-    if connection.dialect.name == "postgresql":
+    is_told = connection.dialect.name == "postgresql" and not is_committed
+    if is_told:
         statement = statement.where(_is_ours())
     found = [
         row[0]
@@ -287,7 +300,7 @@ def beyond(
             statement.order_by(column), execution_options=rows.options(place)
         )
     ]
-    is_shared = connection.dialect.name in {"mysql", "mariadb"}
+    is_shared = connection.dialect.name != "sqlite" and not is_told
     if is_shared and count is not None and count != len(found):
         # One statement takes consecutive numbers (innodb_autoinc_lock_mode 1).
         found = [
@@ -299,7 +312,12 @@ def beyond(
 
 
 def made_here(
-    connection: Connection, table: Table, keys: Sequence[Key], place: Place | None
+    connection: Connection,
+    table: Table,
+    keys: Sequence[Key],
+    place: Place | None,
+    *,
+    is_committed: bool,
 ) -> dict[Key, bool]:
     """Return which of some rows this transaction wrote (PostgreSQL).
 
@@ -308,14 +326,16 @@ def made_here(
         table: Of the rows.
         keys: Their primary keys.
         place: The schema translation in force.
+        is_committed: Whether they are committed already (AUTOCOMMIT); then all are
+            taken to be its own.
 
     Returns:
         By key; true where the row is new, false where it was there and is changed.
     """
     key = tuple(table.primary_key)
-    statement = select(*key, literal_column("xmax::text")).where(
-        rows.is_one_of(key), _is_ours()
-    )
+    statement = select(*key, literal_column("xmax::text")).where(rows.is_one_of(key))
+    if not is_committed:
+        statement = statement.where(_is_ours())
     found: dict[Key, bool] = {}
     for chunk in rows.chunks(keys):
         result = connection.execute(

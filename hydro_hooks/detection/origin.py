@@ -13,7 +13,9 @@ _DEPTH: Final = 200
 
 _MAX_KNOWN: Final = 10_000
 
-_known: dict[tuple[CodeType, int], str | None] = {}
+_known: dict[int, tuple[CodeType, dict[int, str] | None]] = {}
+"""By the address of a code object, which is kept with it: the texts of its lines, or
+None where it is not the program's. (Its hash is that of all its contents.)"""
 
 
 def here() -> str | None:
@@ -29,16 +31,24 @@ def here() -> str | None:
             greenlet, frame = _outer_greenlet(greenlet)
             if frame is None:
                 return None
-        place = (frame.f_code, frame.f_lineno)
-        if place not in _known:
-            if len(_known) >= _MAX_KNOWN:  # generated code has no end of places
-                _known.clear()
-            _known[place] = _describe(frame)
-        origin = _known[place]
-        if origin is not None:
-            return origin
+        code = frame.f_code
+        known = _known.get(id(code))
+        lines = _look_at(frame)[1] if known is None else known[1]
+        if lines is not None:
+            line = frame.f_lineno
+            return lines.get(line) or lines.setdefault(line, _describe(frame))
         frame = frame.f_back
     return None
+
+
+def _look_at(frame: FrameType) -> tuple[CodeType, dict[int, str] | None]:
+    """Note whether a frame's code is the program's."""
+    if len(_known) >= _MAX_KNOWN:  # generated code has no end of code objects
+        _known.clear()
+    package = frame.f_globals.get("__name__", "").partition(".")[0]
+    known = (frame.f_code, None if package in _NOT_THE_PROGRAM else {})
+    _known[id(frame.f_code)] = known
+    return known
 
 
 def _outer_greenlet(inner: Any) -> tuple[Any, FrameType | None]:
@@ -50,11 +60,9 @@ def _outer_greenlet(inner: Any) -> tuple[Any, FrameType | None]:
     return outer, None if outer is None else outer.gr_frame
 
 
-def _describe(frame: FrameType) -> str | None:
-    """Return the text of a frame; None for one that is not the program's."""
-    name = frame.f_globals.get("__name__", "")
-    if name.partition(".")[0] in _NOT_THE_PROGRAM:
-        return None
+def _describe(frame: FrameType) -> str:
+    """Return the text of a frame of the program."""
+    name: str = frame.f_globals.get("__name__", "")
     if name == "__main__":
         spec = frame.f_globals.get("__spec__")
         name = spec.name if spec else PurePath(frame.f_code.co_filename).name

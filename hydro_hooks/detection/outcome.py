@@ -6,6 +6,7 @@ were in it, and the rest is what was read under the UPDATE's lock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -26,6 +27,8 @@ _UNKNOWN: Final = object()
 
 def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
     """Return what an INSERT made of a row; None where only the database knows."""
+    if tracked.is_plain and not state.expired_attributes:
+        return _inserted_plain(tracked, state.dict)
 
     def value_of(field: Field | None, default: Any) -> Any:
         if field is None:
@@ -44,6 +47,18 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
     values = [value_of(field, default=None) for field in tracked.values]
     known = None if _UNKNOWN in values else Values(*values)
     return tracked.state(is_present, is_enabled), known
+
+
+def _inserted_plain(tracked: TrackedModel, given: Mapping[Any, Any]) -> Known:
+    """Return what an INSERT of plain values made; what was never set is NULL."""
+    get = given.get
+    there, enabled = tracked.present, tracked.enabled
+    is_present = True if there is None else get(there.attribute)
+    is_enabled = True if enabled is None else get(enabled.attribute)
+    values = [
+        None if field is None else get(field.attribute) for field in tracked.values
+    ]
+    return tracked.state(is_present, is_enabled), Values(*values)
 
 
 def updated(candidate: Candidate, before: Known) -> Known | None:

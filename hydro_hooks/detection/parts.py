@@ -173,7 +173,10 @@ def _parts(
     if isinstance(element, Insert):
         part = insert_part(known, sql, reach, whole=whole)
         if part is not None:
-            selected = selected_by(element, compiled.bind_names)
+            try:
+                selected = selected_by(element, compiled.bind_names)
+            except NotFollowedError:
+                selected = None  # what it gives is not known before it ran
             yield replace(part, element=element, selected=selected)
         return
     names = compiled.bind_names

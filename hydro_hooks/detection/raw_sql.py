@@ -7,7 +7,6 @@ be unknown, never guessed.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -134,7 +133,6 @@ def tokens_of(sql: str) -> list[Token]:
     return tokens
 
 
-@functools.lru_cache(maxsize=512)
 def understood(sql: str) -> Raw | None:
     """Return what a statement changes; None for one that writes nothing."""
     tokens = tokens_of(sql)

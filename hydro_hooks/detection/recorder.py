@@ -7,9 +7,10 @@ is there to prevent.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import Connection
@@ -17,8 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import outbox, signals
 from hydro_hooks.detection import rows
-from hydro_hooks.detection.rows import Lock
-from hydro_hooks.detection.transactions import TransactionLogs
+from hydro_hooks.detection.rows import Found, Lock
+from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.errors import RecordingError
 from hydro_hooks.event import event_of, key_as_text, new_id
 from hydro_hooks.models import TrackedModel
@@ -87,24 +88,37 @@ class Recorder:
         log = self._logs.take(connection)
         if log is None:
             return
-        transitions = [
-            transition._replace(values=None)
-            if transition.subject.association in log.doubted
-            and transition.action is not Action.DESTROY
-            else transition
-            for transition in log.netting.transitions()
-        ]
-        if not transitions:
+        # Found out only when it is written: a transaction that changed nothing pays
+        # nothing.
+        transitions = self._transitions(log)
+        first = next(transitions, None)
+        if first is None:
             return
+        transitions = itertools.chain((first,), transitions)
         if self.on_failure == "log":
-            self._write_or_log(connection, transitions)
+            self._write_or_log(connection, log, transitions)
         else:
-            self._write_or_refuse(connection, transitions, roll_back)
+            self._write_or_refuse(connection, log, transitions, roll_back)
+
+    def _transitions(self, log: TransactionLog) -> Iterator[Transition]:
+        transitions = log.netting.transitions()
+        return self._doubting(log, transitions) if log.doubted else transitions
+
+    def _doubting(
+        self, log: TransactionLog, transitions: Iterator[Transition]
+    ) -> Iterator[Transition]:
+        for transition in transitions:
+            is_doubted = (
+                transition.subject.association in log.doubted
+                and transition.action is not Action.DESTROY
+            )
+            yield transition._replace(values=None) if is_doubted else transition
 
     def _write_or_refuse(
         self,
         connection: Connection,
-        transitions: list[Transition],
+        log: TransactionLog,
+        transitions: Iterator[Transition],
         roll_back: Callable[[Connection], None] | None,
     ) -> None:
         try:
@@ -118,18 +132,28 @@ class Recorder:
                 # The program knows this error of its own COMMIT, and tries again.
                 error.hide_parameters = True
                 raise
-            message = (
-                f"{len(transitions)} event(s) could not be written, so nothing was"
-                f" committed: {_explain(error)}. Call rollback() before the session or"
-                " connection is used again"
-            )
-            # Of a database's error only the driver's: SQLAlchemy's own text holds the
-            # statement's parameters, and so what the event tells.
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            raise RecordingError(message) from cause
+            raise self._refusal(connection, log, error) from _cause_of(error)
+
+    def _refusal(
+        self, connection: Connection, log: TransactionLog, error: Exception
+    ) -> RecordingError:
+        count = sum(1 for _ in self._transitions(log))
+        outcome = "nothing was committed"
+        remedy = "Call rollback() before the session or connection is used again"
+        if log.is_autocommit:
+            outcome = "the change is committed without them (AUTOCOMMIT)"
+            remedy = "hydro-hooks reconcile finds what is missing"
+        message = (
+            f"{count} event(s) could not be written, so {outcome}: {_explain(error)}."
+            f" {remedy}"
+        )
+        return RecordingError(message)
 
     def _write_or_log(
-        self, connection: Connection, transitions: list[Transition]
+        self,
+        connection: Connection,
+        log: TransactionLog,
+        transitions: Iterator[Transition],
     ) -> None:
         dialect = connection.dialect
         try:
@@ -142,61 +166,81 @@ class Recorder:
             dialect.do_release_savepoint(connection, _SAVEPOINT)
         except Exception as error:
             if not _is_rolled_back_anyway(error):
-                lost = ", ".join(
+                lost = [
                     f"{one.subject.association} {key_as_text(one.subject.key)}"
                     f" {one.action}"
-                    for one in transitions
-                )
+                    for one in self._transitions(log)
+                ]
                 logger.error(  # noqa: TRY400 - a traceback would hold the parameters
                     "%d event(s) LOST, their change is committed without them: %s; %s",
-                    len(transitions),
-                    lost,
+                    len(lost),
+                    ", ".join(lost),
                     _explain(error),
                 )
 
-    def _write(self, connection: Connection, transitions: list[Transition]) -> None:
-        settled = list(self._settled(connection, transitions))
-        if not settled:
-            return
+    def _write(self, connection: Connection, transitions: Iterator[Transition]) -> None:
         transaction_id = new_id()
-        events = [
-            event_of(transition, id=new_id(), transaction_id=transaction_id)
-            for transition in settled
-        ]
-        outbox.record(connection, events)
-        if signals.recorded.receivers:
-            for event in events:
-                model = self._models[event.association].model
-                signals.send(signals.recorded, model, event)
+        recording = outbox.Recording(connection, transaction_id)
+        while chunk := list(itertools.islice(transitions, outbox.CHUNK)):
+            settled = list(self._settled(connection, chunk))
+            if not settled:
+                continue
+            ids = [new_id() for _ in settled]
+            recording.write(settled, ids)
+            if signals.recorded.receivers:
+                self._tell(settled, ids, transaction_id)
+
+    def _tell(
+        self, settled: list[Transition], ids: list[str], transaction_id: str
+    ) -> None:
+        for transition, event_id in zip(settled, ids, strict=True):
+            event = event_of(transition, id=event_id, transaction_id=transaction_id)
+            model = self._models[event.association].model
+            signals.send(signals.recorded, model, event)
 
     def _settled(
         self, connection: Connection, transitions: list[Transition]
     ) -> Iterable[Transition]:
-        """Yield the transitions, with the values that only the database knows."""
+        """Return the transitions, with the values that only the database knows."""
         open_keys: dict[tuple[str, Place | None], list[tuple[object, ...]]] = {}
         for transition in transitions:
             if transition.values is None:
                 association, key, place = transition.subject
                 open_keys.setdefault((association, place), []).append(key)
+        if not open_keys:
+            return transitions
         found = {
             (association, place): rows.read(
                 connection, self._models[association], keys, Lock.NONE, place
             )
             for (association, place), keys in open_keys.items()
         }
-        for transition in transitions:
-            if transition.values is not None:
-                yield transition
-                continue
-            association, key, place = transition.subject
-            row = found[association, place].get(key)
-            # What the database did counts: raw SQL may have changed the row since.
-            state = State.ABSENT if row is None else row.state
-            action = action_between(transition.before, state)
-            if action is not None:
-                yield transition._replace(
-                    action=action, after=state, values=row.values if row else None
-                )
+        return _completed(transitions, found)
+
+
+def _completed(
+    transitions: Iterable[Transition],
+    found: Mapping[tuple[str, Place | None], Mapping[tuple[object, ...], Found]],
+) -> Iterator[Transition]:
+    for transition in transitions:
+        if transition.values is not None:
+            yield transition
+            continue
+        association, key, place = transition.subject
+        row = found[association, place].get(key)
+        # What the database did counts: raw SQL may have changed the row since.
+        state = State.ABSENT if row is None else row.state
+        action = action_between(transition.before, state)
+        if action is not None:
+            yield transition._replace(
+                action=action, after=state, values=row.values if row else None
+            )
+
+
+def _cause_of(error: Exception) -> BaseException | None:
+    # Of a database's error only the driver's: SQLAlchemy's own text holds the
+    # statement's parameters, and so what the event tells.
+    return error.orig if isinstance(error, DBAPIError) else error
 
 
 def _roll_back(connection: Connection) -> None:

@@ -10,6 +10,7 @@ transaction is open in which it was made.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, NamedTuple
@@ -63,25 +64,40 @@ class _Removal(NamedTuple):
         return self.parent is None or not self.parent.hasparent(self.state)
 
 
+_latest: tuple[int, Stamp] | None = None
+"""The stamp made last, and in which millisecond: most changes come in runs."""
+
+
 def now() -> Stamp:
-    """Return the stamp of a change made here and now."""
-    return Stamp(current_cause(), datetime.now(UTC), origin.here())
+    """Return the stamp of a change made here and now, to the millisecond."""
+    global _latest  # noqa: PLW0603 - one assignment, whichever thread comes last
+    millisecond = time.time_ns() // 1_000_000
+    cause, place = current_cause(), origin.here()
+    if _latest is not None:
+        made_in, stamp = _latest
+        if made_in == millisecond and stamp.cause is cause and stamp.origin == place:
+            return stamp
+    moment = datetime.fromtimestamp(millisecond / 1000, UTC)
+    stamp = Stamp(cause, moment, place)
+    _latest = (millisecond, stamp)
+    return stamp
 
 
 class Stamps:
     """The stamps of all objects."""
 
     def __init__(self) -> None:
-        self._made: WeakKeyDictionary[InstanceState[Any], dict[Kind, Stamp]] = (
-            WeakKeyDictionary()
-        )
+        self._made: dict[Kind, WeakKeyDictionary[InstanceState[Any], Stamp]] = {
+            kind: WeakKeyDictionary() for kind in Kind
+        }
+        self._has_removals = False
         self._removals: WeakKeyDictionary[
             Session, dict[InstanceState[Any], _Removal]
         ] = WeakKeyDictionary()
 
     def put(self, state: InstanceState[Any], kind: Kind) -> None:
         """Stamp an object: this kind of change is made here and now."""
-        self._made.setdefault(state, {})[kind] = now()
+        self._made[kind][state] = now()
 
     def put_removal(
         self,
@@ -99,6 +115,7 @@ class Stamps:
         if session is None:
             return
         self.put(state, Kind.REMOVAL)
+        self._has_removals = True
         pending = self._removals.setdefault(session, {})
         if pending and not next(iter(pending.values())).is_open(session):
             open_ones = {s: one for s, one in pending.items() if one.is_open(session)}
@@ -109,7 +126,7 @@ class Stamps:
 
     def take(self, state: InstanceState[Any], kind: Kind) -> Stamp | None:
         """Return an object's stamp of that kind, and forget it: it is flushed."""
-        return self._made.get(state, {}).pop(kind, None)
+        return self._made[kind].pop(state, None)
 
     def removals(
         self, session: Session
@@ -123,7 +140,7 @@ class Stamps:
         own: dict[InstanceState[Any], Stamp] = {}
         cascaded: dict[InstanceState[Any], Stamp] = {}
         for removal in reversed(list(pending)):
-            stamp = self._made.get(removal.state, {}).get(Kind.REMOVAL)
+            stamp = self._made[Kind.REMOVAL].get(removal.state)
             if stamp is not None and removal.counts(session):
                 own[removal.state] = stamp
                 mapper = removal.state.mapper
@@ -143,8 +160,10 @@ class Stamps:
 
     def flushed(self, session: Session) -> None:
         """Forget what the session removed: it is flushed."""
-        for state in self._removals.pop(session, {}):
-            self.take(state, Kind.REMOVAL)
+        if self._has_removals:
+            for state in self._removals.pop(session, {}):
+                self.take(state, Kind.REMOVAL)
+            self._has_removals = bool(self._removals)
 
 
 def _innermost(session: Session) -> SessionTransaction | None:

@@ -7,11 +7,12 @@ savepoints written by hand.
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Select, Table, TextClause
@@ -20,7 +21,7 @@ from sqlalchemy.engine.interfaces import Compiled
 
 from hydro_hooks.detection import origin, raw_sql, rows, stamps
 from hydro_hooks.detection.following import Following
-from hydro_hooks.detection.following_text import TextMatching, given_by_text
+from hydro_hooks.detection.following_text import TextMatching
 from hydro_hooks.detection.matching import NotFollowedError
 from hydro_hooks.detection.parts import (
     Kind,
@@ -36,6 +37,7 @@ from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.stamps import Stamps
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
+from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import Place
 
@@ -106,9 +108,6 @@ class Statements:
         self._stamps = made
         self._conclude = conclude
         self._known: WeakKeyDictionary[Compiled, tuple[Part, ...]] = WeakKeyDictionary()
-        self._running: WeakKeyDictionary[ExecutionContext, _Running] = (
-            WeakKeyDictionary()
-        )
 
     def forget(self) -> None:
         """Forget what was decided of statements: the models have changed."""
@@ -139,9 +138,10 @@ class Statements:
         if context.isinsert or context.isupdate or context.isdelete:
             parts = self._parts(compiled, statement)
         elif compiled is None or _is_text(compiled):
-            if OURS not in context.execution_options:
+            text = _read_text(statement)
+            if text is not None and OURS not in context.execution_options:
                 sets = parameters if executemany else [parameters]
-                self._before_text(connection, statement, sets, context)
+                self._before_text(connection, statement, text, sets, context)
             return
         elif getattr(compiled, "ctes", None):
             parts = self._parts(compiled, statement)
@@ -149,7 +149,7 @@ class Statements:
             if context.isddl and connection.dialect.name in _MARIADB:
                 self._conclude(connection)
             return
-        if not parts or OURS in context.execution_options or context in self._running:
+        if not parts or OURS in context.execution_options or _running_in(context):
             return
         self._before_parts(connection, parts, context)
 
@@ -170,20 +170,20 @@ class Statements:
             statement: The SQL.
             context: SQLAlchemy's execution context of it.
         """
-        running = self._running.get(context) if self._running else None
+        running = _running_in(context)
         if running is not None:
             running.count(cursor.rowcount)
             if not context.isinsert:
-                self._end(connection, context, None)
+                self._end(connection, context, running, None)
             return
-        if context.isinsert or context.isupdate or context.isdelete:
+        compiled = context.compiled
+        if compiled is not None and type(compiled.statement) is Select:
             return
-        log = self._logs.find(connection)
-        if log is None:
-            return
-        match = _SAVEPOINT.match(_COMMENT.sub(" ", statement))
-        if match is not None:
-            _follow(log, match)
+        text = _read_text(statement)
+        if text is not None and text.savepoint is not None:
+            log = self._logs.find(connection)
+            if log is not None:
+                _follow(log, text.savepoint)
 
     def executed(
         self,
@@ -200,10 +200,10 @@ class Statements:
             connection: Where it ran.
             result: SQLAlchemy's.
         """
-        if self._running:
-            context = getattr(result, "context", None)
-            if context is not None and context in self._running:
-                self._end(connection, context, result)
+        context = getattr(result, "context", None)
+        running = _running_in(context)
+        if context is not None and running is not None:
+            self._end(connection, context, running, result)
 
     def failed(self, failure: ExceptionContext) -> None:
         """Look at what a failed statement has kept: the program may go on."""
@@ -214,7 +214,10 @@ class Statements:
             log = self._logs.find(connection)
             if log is not None:
                 log.rollback()
-        running = None if context is None else self._running.pop(context, None)
+        if context is None:
+            return
+        running = _running_in(context)
+        _set_running(context, None)
         if running is None or connection.dialect.name == "postgresql":
             return  # PostgreSQL keeps nothing
         for one in running.followed:
@@ -222,6 +225,8 @@ class Statements:
                 one.failed(connection)
             except Exception:  # the program's own error is on its way
                 logger.exception("What a failed statement has kept could not be read")
+        if running.log.writes_at_once:
+            self._conclude(connection)
 
     # ------------------------------------------------------------------------------
 
@@ -249,7 +254,7 @@ class Statements:
             if is_flush and not part.goes_beyond:
                 continue
             if part.problem is not None:
-                self._warn(log, part, part.problem)
+                self._warn(log, [part.table], part.problem)
                 continue
             stamp = stamp or stamps.now()
             followed.append(
@@ -289,16 +294,20 @@ class Statements:
                 one.begin(connection, parents)
                 begun.append(one)
             except NotFollowedError as error:
-                self._warn(log, one.part, str(error))
-        self._running[context] = _Running(log, begun)
+                self._warn(log, [one.part.table], str(error))
+        _set_running(context, _Running(log, begun))
 
     def _end(
-        self, connection: Connection, context: ExecutionContext, result: Any | None
+        self,
+        connection: Connection,
+        context: ExecutionContext,
+        running: _Running,
+        result: Any | None,
     ) -> None:
-        running = self._running.pop(context)
+        _set_running(context, None)
         for one in running.followed:
             one.end(connection, running.rowcount, result)
-        if running.commits or self._logs.writes_at_once(connection):
+        if running.commits or running.log.writes_at_once:
             self._conclude(connection)
             if running.commits:
                 connection.dialect.do_commit(connection.connection)
@@ -306,27 +315,32 @@ class Statements:
     # SQL text -----------------------------------------------------------------------
 
     def _before_text(
-        self, connection: Connection, sql: str, sets: Sequence[Any], context: Any
+        self,
+        connection: Connection,
+        sql: str,
+        text: _Text,
+        sets: Sequence[Any],
+        context: Any,
     ) -> None:
-        is_mariadb = connection.dialect.name in _MARIADB
-        bare = _COMMENT.sub(" ", sql) if "--" in sql or "/*" in sql else sql
-        commits = is_mariadb and _COMMITS_IMPLICITLY.match(bare) is not None
-        if commits or _COMMITS.match(bare):
+        commits = text.commits_on_mariadb and connection.dialect.name in _MARIADB
+        if commits or text.commits:
             self._conclude(connection)
-        raw = raw_sql.understood(sql)
-        if raw is None:
+        if text.raw is None:
             return
         self._reach.renew()
-        followed: list[Following] = []
-        log = None
-        for target, table in self._named(connection, raw):
-            log = log or self._logs.of(connection)
-            if raw.form is None:
-                self._warn(log, _everything(table, self._reach), "its form is unknown")
-                break
-            part, place = self._part(connection, raw, target, table, sql)
+        named = self._named(connection, text.raw)
+        if not named:
+            return
+        log = self._logs.of(connection)
+        if text.raw.form is None:
+            tables = [table for _, table in named]
+            self._warn(log, tables, "its form is not understood")
+            return
+        followed = []
+        for target, table in named:
+            part, place = self._part(connection, text.raw, target, table, sql)
             if part is not None:
-                one = Following(
+                following = Following(
                     part=part,
                     reach=self._reach,
                     log=log,
@@ -334,14 +348,12 @@ class Statements:
                     parameters=sets,
                     stamp=stamps.now(),
                 )
-                if part.inserting is not None:
-                    one.given = given_by_text(table, part.inserting.wanted, raw, sets)
-                followed.append(one)
-        if log is not None:
-            self._begin(connection, log, followed, context, is_flushed=False)
-            running = self._running.get(context)
-            if running is not None:
-                running.commits = commits
+                following.take_text(text.raw)
+                followed.append(following)
+        self._begin(connection, log, followed, context, is_flushed=False)
+        running = _running_in(context)
+        if running is not None:
+            running.commits = commits
 
     def _named(self, connection: Connection, raw: Raw) -> list[tuple[Target, Table]]:
         """Return the targets that matter, with their tables."""
@@ -386,22 +398,63 @@ class Statements:
         matching: Any = TextMatching(table, sql, raw, target)
         return replace(part, matching=matching, constants={}), place
 
-    def _warn(self, log: TransactionLog, part: Part, problem: str) -> None:
+    def _warn(self, log: TransactionLog, tables: Sequence[Table], problem: str) -> None:
         """Say loudly that a statement is not followed."""
-        reached = [*part.tracked, *part.readers]
-        for edge in part.edges.get(part.table, ()):
-            reached.extend(self._reach.tracked.get(edge.child, ()))
-        for tracked in reached:
-            log.doubted.add(tracked.association)
+        reached: list[TrackedModel] = []
+        for table in tables:
+            reached += self._reach.tracked.get(table, ())
+            reached += self._reach.readers.get(table, ())
+            for edge in self._reach.on_delete.get(table, ()):
+                reached += self._reach.tracked.get(edge.child, ())
+        log.doubted.update(tracked.association for tracked in reached)
         names = ", ".join(dict.fromkeys(one.model.__name__ for one in reached))
         logger.warning(
             "A statement on %s may change rows of %s that are not recorded, at %s: %s;"
             " hydro-hooks reconcile finds them",
-            part.table.name,
-            names or part.table.name,
+            ", ".join(dict.fromkeys(table.name for table in tables)),
+            names or "tracked models",
             origin.here() or "an unknown place",
             problem,
         )
+
+
+class _Text(NamedTuple):
+    """What SQL text does that matters here.
+
+    Attributes:
+        commits: Whether it ends the transaction.
+        commits_on_mariadb: Whether MariaDB commits before it, unasked.
+        savepoint: Where it sets, releases or rolls back to one, or rolls back all.
+        raw: What it writes.
+    """
+
+    commits: bool
+    commits_on_mariadb: bool
+    savepoint: re.Match[str] | None
+    raw: Raw | None
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_text(sql: str) -> _Text | None:
+    """Return what SQL text does; None where nothing of that matters."""
+    bare = _COMMENT.sub(" ", sql)
+    text = _Text(
+        _COMMITS.match(bare) is not None,
+        _COMMITS_IMPLICITLY.match(bare) is not None,
+        _SAVEPOINT.match(bare),
+        raw_sql.understood(sql),
+    )
+    return text if any(text) else None
+
+
+def _running_in(context: Any) -> _Running | None:
+    """Return what is followed of an execution: kept on it, it goes with it."""
+    running: _Running | None = getattr(context, "hydro_hooks_running", None)
+    return running
+
+
+def _set_running(context: Any, running: _Running | None) -> None:
+    context.hydro_hooks_running = running
 
 
 def has_rolled_back(connection: Connection, error: BaseException) -> bool:
@@ -412,17 +465,6 @@ def has_rolled_back(connection: Connection, error: BaseException) -> bool:
         driver = connection.connection.dbapi_connection
         return not getattr(driver, "in_transaction", True)
     return False
-
-
-def _everything(table: Table, reach: Reach) -> Part:
-    return Part(
-        kind=Kind.DELETE,
-        table=table,
-        is_whole=False,
-        tracked=tuple(reach.tracked.get(table, ())),
-        readers=tuple(reach.readers.get(table, ())),
-        edges=reach.on_delete,
-    )
 
 
 def _values_set(table: Table, raw: Raw) -> Mapping[Any, Any]:

@@ -55,20 +55,26 @@ class Candidate:
         """The row."""
         return Subject(self.tracked.association, self.key, self.place)
 
-    def written(self) -> frozenset[str]:
-        """Return the watched attributes that the flush writes.
 
-        Asked before the statement: an SQL expression is forgotten once it has run.
-        """
-        state, tracked = self.state, self.tracked
-        changed = tracked.watched & state.committed_state.keys()
-        if state.key is None:  # it takes over a deleted object's row, with all it has
-            return changed
-        if state.committed_state and tracked.follows_update:
-            return changed | tracked.follows_update
-        return frozenset(
-            name for name in changed if state.attrs[name].history.has_changes()
-        )
+Fresh: TypeAlias = tuple[TrackedModel, tuple[Any, ...], bool]
+"""Of an object that was not looked at yet: its model, its key, whether its row goes."""
+
+
+def written(tracked: TrackedModel, state: InstanceState[Any]) -> frozenset[str]:
+    """Return the watched attributes of an object that its flush writes.
+
+    Asked before the statement: an SQL expression is forgotten once it has run.
+    """
+    changed = tracked.watched & state.committed_state.keys()
+    if state.key is None:  # it takes over a deleted object's row, with all it has
+        return changed
+    if state.committed_state and tracked.follows_update:
+        return changed | tracked.follows_update
+    if not changed:
+        return changed
+    return frozenset(
+        name for name in changed if state.attrs[name].history.has_changes()
+    )
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -79,8 +85,7 @@ class TransactionLog:
         netting: The steps.
         in_flight: Objects between their before_* and after_* events: a statement that
             runs meanwhile is the flush's own.
-        fresh: Candidates of the flush in progress that were not looked at yet, by
-            object.
+        fresh: Objects of the flush in progress that were not looked at yet.
         read: Candidates whose row was read, by object.
         renumbered: Those of `read` whose row gets another key, by the key it leaves.
         doubted: Associations whose rows may have changed past the unit of work: what is
@@ -90,12 +95,15 @@ class TransactionLog:
         touched: Rows of tables that such expressions read, which the transaction made
             or changed, by table and place.
         place: The schema translation that the flush in progress is made under.
+        is_autocommit: Whether the database commits each statement by itself.
+        writes_at_once: Whether what changes has to be written at once: in AUTOCOMMIT,
+            and when a listener of the program changes more during the commit.
         is_writing: Whether the database's write lock is ours for certain (SQLite).
     """
 
     netting: Netting = field(default_factory=Netting)
     in_flight: int = 0
-    fresh: dict[InstanceState[Any], Candidate] = field(default_factory=dict)
+    fresh: dict[InstanceState[Any], Fresh] = field(default_factory=dict)
     read: dict[InstanceState[Any], Candidate] = field(default_factory=dict)
     renumbered: dict[Subject, Candidate] = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
@@ -104,12 +112,14 @@ class TransactionLog:
         default_factory=dict
     )
     place: Place | None = None
+    is_autocommit: bool = False
+    writes_at_once: bool = False
     is_writing: bool = False
     _flushes: dict[
         str,
         tuple[
             int,
-            dict[InstanceState[Any], Candidate],
+            dict[InstanceState[Any], Fresh],
             dict[InstanceState[Any], Candidate],
         ],
     ] = field(default_factory=dict)
@@ -122,15 +132,9 @@ class TransactionLog:
         *,
         is_delete: bool = False,
     ) -> None:
-        """Make an object a candidate; `key` is that of its row, where it has one."""
+        """Note an object to look at; `key` is that of its row, where it has one."""
         if key is not None:
-            self.fresh[state] = Candidate(
-                tracked=tracked,
-                state=state,
-                key=tracked.key(tuple(key)),
-                place=self.place,
-                is_delete=is_delete,
-            )
+            self.fresh[state] = (tracked, key, is_delete)
 
     def step(self, subject: Subject, before: Known, after: Known, stamp: Stamp) -> None:
         """Take a step of a subject, unless it says nothing new."""
@@ -175,12 +179,14 @@ class TransactionLogs:
     def of(self, connection: Connection) -> TransactionLog:
         """Return the log of the connection's transaction, begun where there is none."""
         transaction = connection.get_transaction()
-        if transaction is None:
-            message = "a tracked row changed outside any transaction"
-            raise RuntimeError(message)
-        log = self._logs.get(transaction)
+        log = None if transaction is None else self._logs.get(transaction)
         if log is None:
+            if transaction is None:
+                message = "a tracked row changed outside any transaction"
+                raise RuntimeError(message)
             log = self._logs[transaction] = TransactionLog()
+            log.is_autocommit = _is_autocommit(connection)
+            log.writes_at_once = log.is_autocommit or transaction in self._committing
         return log
 
     def find(self, connection: Connection) -> TransactionLog | None:
@@ -196,21 +202,20 @@ class TransactionLogs:
         return None if transaction is None else self._logs.pop(transaction, None)
 
     def committing(self, connection: Connection) -> None:
-        """Note that the connection's transaction is about to be committed."""
-        transaction = connection.get_transaction()
-        if transaction is not None:
-            self._committing.add(transaction)
+        """Note that the connection's transaction is about to be committed.
 
-    def writes_at_once(self, connection: Connection) -> bool:
-        """Return whether what changes now has to be written now.
-
-        In AUTOCOMMIT each statement is committed by itself; and a listener of the
-        program may change more when the commit has begun.
+        Where the program listens too, it may change more then.
         """
-        if self._committing and connection.get_transaction() in self._committing:
-            return True
-        level = connection.get_execution_options().get("isolation_level")
-        if level is None:
-            # What create_engine(isolation_level=...) was told; no public word of it.
-            level = getattr(connection.dialect, "_on_connect_isolation_level", None)
-        return level == "AUTOCOMMIT"
+        if len(connection.dispatch.commit) > 1:
+            transaction = connection.get_transaction()
+            if transaction is not None:
+                self._committing.add(transaction)
+
+
+def _is_autocommit(connection: Connection) -> bool:
+    """Return whether the database commits each statement by itself."""
+    level = connection.get_execution_options().get("isolation_level")
+    if level is None:
+        # What create_engine(isolation_level=...) was told; no public word of it.
+        level = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    return level == "AUTOCOMMIT"

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, FromClause, Table
 from sqlalchemy.orm import InstanceState, Session
 
-from hydro_hooks.detection import dependants, origin, outcome, rows, stamps
+from hydro_hooks.detection import dependants, outcome, rows, stamps
 from hydro_hooks.detection.rows import Lock
 from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.transactions import (
@@ -24,6 +24,7 @@ from hydro_hooks.detection.transactions import (
     Known,
     TransactionLog,
     TransactionLogs,
+    written,
 )
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, State, Subject
@@ -46,9 +47,10 @@ class UnitOfWork:
     def begin(self, connection: Connection) -> TransactionLog:
         """Note that the flush has taken up an object of a tracked table."""
         log = self._logs.of(connection)
+        if not log.in_flight:
+            its = connection.get_execution_options().get("schema_translate_map")
+            log.place = tuple(its.items()) if its else None
         log.in_flight += 1
-        translation = connection.get_execution_options().get("schema_translate_map")
-        log.place = tuple(translation.items()) if translation else None
         return log
 
     def end(self, connection: Connection) -> TransactionLog:
@@ -65,9 +67,13 @@ class UnitOfWork:
         state: InstanceState[Any],
     ) -> None:
         """Note an object that takes the row of a deleted one: that is an UPDATE."""
-        key = tuple(state.dict.get(name) for name in tracked.key_attributes)
+        values = state.dict
+        for name in tracked.key_attributes:
+            if values.get(name) is None:
+                return
+        key = tuple([values[name] for name in tracked.key_attributes])
         session = state.session
-        if None in key or session is None:
+        if session is None:
             return
         if state.mapper.identity_key_from_primary_key(key) in session.identity_map:
             log.consider(tracked, state, key)
@@ -105,13 +111,24 @@ class UnitOfWork:
         """
         changing = []
         for state in [one for one in log.fresh if table in one.mapper.tables]:
-            candidate = log.fresh.pop(state)
-            candidate.changed = candidate.written()
-            if candidate.changed or candidate.is_delete:
-                changing.append(candidate)
-                log.read[state] = candidate
-                if not candidate.changed.isdisjoint(candidate.tracked.key_attributes):
-                    log.renumbered[candidate.subject] = candidate
+            tracked, key, is_delete = log.fresh.pop(state)
+            changed = written(tracked, state)
+            if not changed and not is_delete:
+                continue
+            candidate = Candidate(
+                tracked=tracked,
+                state=state,
+                key=tracked.key(tuple(key)),
+                place=log.place,
+                is_delete=is_delete,
+                changed=changed,
+            )
+            changing.append(candidate)
+            log.read[state] = candidate
+            if not changed.isdisjoint(tracked.key_attributes):
+                log.renumbered[candidate.subject] = candidate
+        if not changing:
+            return
         for tracked in dict.fromkeys(candidate.tracked for candidate in changing):
             for is_delete in (False, True):
                 group = [
@@ -263,4 +280,5 @@ def _kind_of_update(state: InstanceState[Any], before: Known, after: Known) -> K
 
 
 def _key_of(tracked: TrackedModel, state: InstanceState[Any]) -> tuple[Any, ...]:
-    return tracked.key(tuple(state.dict[name] for name in tracked.key_attributes))
+    values = state.dict
+    return tracked.key(tuple([values[name] for name in tracked.key_attributes]))
