@@ -179,18 +179,24 @@ class UuidFactory:
 
     def __call__(self) -> str:
         """Return the next one, in its canonical text form."""
+        return self.many(1)[0]
+
+    def many(self, count: int) -> list[str]:
+        """Return the next ones, in their canonical text form."""
+        ids = []
         with self._lock:
             now = time.time_ns() // 1_000_000
             if now > self._millisecond:
                 self._millisecond = now
                 # The top bit stays free, so that counting up never overflows.
                 self._begin(secrets.randbits(73))
-            else:
+            for _ in range(count):
+                text = f"{self._random & _LOW_BITS | _VARIANT:016x}"
+                ids.append(f"{self._prefix}{text[:4]}-{text[4:]}")
                 self._random += 1
                 if self._random == self._end:
                     self._begin(self._random)
-            text = f"{self._random & _LOW_BITS | _VARIANT:016x}"
-            return f"{self._prefix}{text[:4]}-{text[4:]}"
+        return ids
 
     def _begin(self, random: int) -> None:
         """Make what the ids have in common whose upper twelve random bits are these."""

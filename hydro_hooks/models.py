@@ -40,6 +40,7 @@ class TrackedModel:
         watched: Names of all the row's own attributes of which a change matters.
         follows_update: Names of those that any UPDATE of the row may change.
         columns: The columns behind `watched`, the primary key of each table among them.
+        reads_tables: Whether a field is a subquery, which other tables' rows change.
         is_plain: Whether a row can be read without its types' own conversions.
     """
 
@@ -56,6 +57,7 @@ class TrackedModel:
     watched: frozenset[str]
     follows_update: frozenset[str]
     columns: frozenset[Column[Any]]
+    reads_tables: bool
     is_plain: bool
 
     def is_same_as(self, other: TrackedModel) -> bool:
@@ -240,6 +242,7 @@ def track(
         watched=watched,
         follows_update=watched & _following_update(mapper),
         columns=frozenset(keyed.union(*(field.own for field in fields))),
+        reads_tables=any(field.tables for field in fields),
         is_plain=all(field.attribute is not None for field in fields)
         and all(isinstance(key.type, PLAIN) for key in mapper.primary_key),
     )

@@ -7,11 +7,12 @@ rolling back restores it, however many savepoints lie inside.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, TypeAlias
 
 from hydro_hooks.transition import (
     Action,
+    Place,
     Stamp,
     State,
     Step,
@@ -41,40 +42,89 @@ class Net(NamedTuple):
     change: Stamp | None
 
 
+Group: TypeAlias = tuple[str, Place | None]
+"""What subjects of one model in one place have in common: kept once for all of them."""
+
+
 class Netting:
-    """The steps of one transaction of one connection."""
+    """The steps of one transaction of one connection.
+
+    Kept by group and key, where a key of one column is the bare value: a transaction
+    may touch 100,000 rows.
+    """
 
     __slots__ = ("_marks", "_nets", "_undo")
 
     def __init__(self) -> None:
-        self._nets: dict[Subject, Net] = {}
+        self._nets: dict[Group, dict[Any, Net]] = {}
         self._marks: list[tuple[str, int]] = []
-        self._undo: list[tuple[Subject, Net | None]] = []
+        self._undo: list[tuple[dict[Any, Net], Any, Net | None]] = []
 
     def __bool__(self) -> bool:
         """Return whether any step is held."""
-        return bool(self._nets)
+        return any(self._nets.values())
 
     def add(self, step: Step) -> None:
         """Take the next step; a step that changes nothing renews the values."""
-        subject, before, after, old, new, stamp = step
-        earlier = self._nets.pop(subject, None)
-        presence = change = None
-        if earlier is not None:
-            _, _, _, _, presence, change = earlier
-        if before is not after:
-            change = stamp
-            if before is State.ABSENT or after is State.ABSENT:
-                presence = stamp
+        (association, key, place), before, after, old, new, stamp = step
+        nets = self._nets.setdefault((association, place), {})
+        self._take(nets, key, before, old, after, new, stamp)
+
+    def add_many(
+        self,
+        group: Group,
+        changes: Iterable[tuple[tuple[Any, ...], State, Values, State, Values | None]],
+        stamp: Stamp,
+    ) -> None:
+        """Take steps of one group that were made by one.
+
+        Args:
+            group: Whose they are.
+            changes: Of each subject the key, its state and values before, and after.
+            stamp: Who made them.
+        """
+        nets = self._nets.setdefault(group, {})
+        take = self._take
+        for key, before, old, after, new in changes:
+            take(nets, key, before, old, after, new, stamp)
+
+    def _take(
+        self,
+        nets: dict[Any, Net],
+        key: Any,
+        before: State,
+        old: Values | None,
+        after: State,
+        new: Values | None,
+        stamp: Stamp,
+    ) -> None:
+        if len(key) == 1:
+            (key,) = key
+        earlier = nets.pop(key, None) if nets else None
+        if earlier is None:
+            if before is after and (before is State.ABSENT or old == new):
+                return
+            presence = None
+            change = None if before is after else stamp
+        else:
+            presence, change = earlier.presence, earlier.change
+            if before is not after:
+                change = stamp
+        if before is not after and (before is State.ABSENT or after is State.ABSENT):
+            presence = stamp
         if self._marks:
-            self._undo.append((subject, earlier))
+            self._undo.append((nets, key, earlier))
         if earlier is not None:
             before, old = earlier.before, earlier.old
-        self._nets[subject] = Net(before, old, after, new, presence, change)
+        nets[key] = Net(before, old, after, new, presence, change)
 
     def latest(self, subject: Subject) -> Net | None:
         """Return what the steps that were not rolled back have made of a subject."""
-        return self._nets.get(subject)
+        association, key, place = subject
+        nets = self._nets.get((association, place))
+        if not nets:
+            return None
+        return nets.get(key[0] if len(key) == 1 else key)
 
     def savepoint(self, name: str) -> None:
         """Mark a savepoint. A name in use is hidden until the new one is released."""
@@ -89,11 +139,11 @@ class Netting:
         del self._marks[place + 1 :]
         length = self._marks[place][1]
         while len(self._undo) > length:
-            subject, earlier = self._undo.pop()
+            nets, key, earlier = self._undo.pop()
             if earlier is None:
-                del self._nets[subject]
+                del nets[key]
             else:
-                self._nets[subject] = earlier
+                nets[key] = earlier
 
     def release(self, name: str) -> None:
         """Drop the savepoint `name` and those inside it; their steps stay."""
@@ -119,20 +169,22 @@ class Netting:
         return None
 
     def transitions(self) -> Iterator[Transition]:
-        """Yield the net change of each subject, in the order of their last steps."""
-        for subject, (before, old, after, new, presence, change) in self._nets.items():
-            action = action_between(before, after)
-            if action is None or change is None:
-                continue
-            is_presence = action is Action.CREATE or action is Action.DESTROY
-            yield Transition(
-                subject,
-                action,
-                before,
-                after,
-                old if action is Action.DESTROY else new,
-                presence if is_presence and presence is not None else change,
-            )
+        """Yield the net change of each subject: by group, in the order of last steps."""
+        for (association, place), nets in self._nets.items():
+            for key, (before, old, after, new, presence, change) in nets.items():
+                action = action_between(before, after)
+                if action is None or change is None:
+                    continue
+                is_presence = action is Action.CREATE or action is Action.DESTROY
+                whole = key if type(key) is tuple else (key,)
+                yield Transition(
+                    Subject(association, whole, place),
+                    action,
+                    before,
+                    after,
+                    old if action is Action.DESTROY else new,
+                    presence if is_presence and presence is not None else change,
+                )
 
 
 def action_between(before: State, after: State) -> Action | None:

@@ -1,7 +1,7 @@
 """The outbox: events committed with the change that made them, waiting for delivery.
 
 Recording is one INSERT into `hydro_outbox` in the change's own transaction (one for each
-1,000 events). Delivery is at least once: a receiver knows a repeat by the event's id.
+500 events). Delivery is at least once: a receiver knows a repeat by the event's id.
 """
 
 from __future__ import annotations
@@ -64,8 +64,9 @@ class _Insert:
         """Return a time, UTC with milliseconds, as the driver takes it."""
         if self.name == "postgresql":
             return occurred_at
-        naive = occurred_at.replace(tzinfo=None)
-        return naive.isoformat(" ", "microseconds") if self.name == "sqlite" else naive
+        if self.name == "sqlite":
+            return occurred_at.isoformat(" ", "microseconds")[:26]
+        return occurred_at.replace(tzinfo=None)
 
     def execute(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
         """Write rows, whose values are in the order of `COLUMNS`."""
@@ -86,7 +87,7 @@ COLUMNS: Final = tuple(
 )
 """The columns that are written; the database numbers the rows."""
 
-CHUNK: Final = 1000
+CHUNK: Final = 500
 """Events in one INSERT: a transaction may make 100,000, and memory is not for those."""
 
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
@@ -163,19 +164,19 @@ class Recording:
             shared = self._shared[kind] = _Shared(
                 transition, self._transaction_id, self._insert
             )
-        (one, *more) = subject.key
-        key = key_as_text(subject.key) if more else cleaned(str(one))
+        whole = subject.key
+        key = cleaned(str(whole[0])) if len(whole) == 1 else key_as_text(whole)
         github, host, integration = values or NO_VALUES
         payload = f'{{"eventId":"{event_id}"{shared.head}{quoted(key)}{shared.middle}'
         if github is not None:
-            payload += f',"githubInstallationId":{_number_or_text(github)}'
-            github = cleaned(str(github))
+            github, told = _told_id(github)
+            payload += f',"githubInstallationId":{told}'
         if host is not None:
             host = cleaned(str(host))
             payload += f',"jiraHostname":{quoted(host)}'
         if integration is not None:
-            payload += f',"jiraIntegrationId":{_number_or_text(integration)}'
-            integration = cleaned(str(integration))
+            integration, told = _told_id(integration)
+            payload += f',"jiraIntegrationId":{told}'
         aggregate_id = integration or host or f"{subject.association}:{key}"[:MAX_VALUE]
         return (
             event_id,
@@ -218,7 +219,7 @@ class _Shared:
         self.tail = "".join(
             (
                 f',"reason":{quoted(cause.reason)}',
-                "" if actor is None else f',"githubActor":{_number_or_text(actor)}',
+                "" if actor is None else f',"githubActor":{_told_id(actor)[1]}',
                 _told("jiraActor", cause.jira_actor),
                 _told("note", cause.note),
                 f',"transactionId":"{transaction_id}"',
@@ -240,8 +241,13 @@ def _told(name: str, value: str | None) -> str:
     return "" if value is None else f',"{name}":{quoted(value)}'
 
 
-def _number_or_text(value: Any) -> str:
-    return str(value) if type(value) is int else quoted(cleaned(str(value)))
+def _told_id(value: Any) -> tuple[str, str]:
+    """Return an id as a column holds it, and as the payload tells it."""
+    if type(value) is int:
+        text = str(value)
+        return text, text
+    text = cleaned(str(value))
+    return text, quoted(text)
 
 
 def row_of(event: Event) -> dict[str, Any]:

@@ -82,7 +82,8 @@ def test_a_destroyed_and_recreated_row_is_by_who_recreated_it() -> None:
 
 def test_values_are_the_old_of_a_destroyed_row_else_the_last() -> None:
     netting = Netting()
-    netting.add(step(ENABLED, ENABLED, "a"))
+    renamed = step(ENABLED, ENABLED, "a")
+    netting.add(renamed._replace(new=values(ENABLED, "b")))
     netting.add(step(ENABLED, ABSENT, "b"))
     [destroyed] = netting.transitions()
     assert destroyed.values == values(ENABLED, "a")

@@ -85,7 +85,7 @@ def as_others_saw(
     row: Found,
 ) -> Found:
     """Return a row as it was before the transaction touched anything it tells of."""
-    if not any(field is not None and field.tables for field in tracked.values):
+    if not tracked.reads_tables:
         return row
     values = log.before.get(subject)
     if values is None:

@@ -24,6 +24,7 @@ from hydro_hooks.detection.raw_sql import Raw
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.detection.transactions import GONE, Known, TransactionLog
+from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place, Stamp, State, Subject, Values
 
@@ -47,6 +48,8 @@ class Following:
         matched: How many rows it should report; negative when that is not known.
         given: What the program gives of the rows of an INSERT.
         stood: Where the table's counter stood before an INSERT.
+        foretold: Rows of which the statement says itself what becomes of them, by
+            model; kept small, since there may be very many.
         new_keys: Keys that an UPDATE gives to rows.
         keys: Of the rows that the statement names, where more depends on them.
         is_flush: Whether a flush made it: what it names is followed there.
@@ -65,6 +68,9 @@ class Following:
     given: list[Given] = field(default_factory=list)
     stood: Mark | None = None
     new_keys: list[Key] = field(default_factory=list)
+    foretold: dict[TrackedModel, list[tuple[Key, State, Values]]] = field(
+        default_factory=dict
+    )
     keys: list[Key] = field(default_factory=list)
     is_flush: bool = False
 
@@ -113,8 +119,42 @@ class Following:
         part, matching = self.part, self.part.matching
         assert matching is not None  # noqa: S101 - an UPDATE or DELETE
         lock = Lock.DELETE if part.kind is Kind.DELETE else Lock.UPDATE
-        constants = part.constants.get(tracked)
+        is_foretold = self._is_foretold(tracked)
+        rows_of_model = self.foretold.setdefault(tracked, [])
         matched = 0
+        for parameters, key, row, new_key in self._matching(connection, tracked, lock):
+            matched += 1
+            if is_foretold:
+                rows_of_model.append((key, row.state, row.values))
+                continue
+            self._hold(connection, tracked, key, row)
+            if new_key:
+                self.new_keys.append(new_key)
+            constants = part.constants.get(tracked)
+            if constants is not None:
+                self._compute(tracked, key, row, constants, parameters)
+        self.matched = max(self.matched, matched)
+
+    def _is_foretold(self, tracked: TrackedModel) -> bool:
+        """Return whether one outcome is that of all rows, if the row count agrees."""
+        part = self.part
+        if tracked.reads_tables or part.edges.get(part.table):
+            return False
+        if part.kind is Kind.DELETE:
+            return True
+        constants = part.constants.get(tracked)
+        return (
+            constants is not None
+            and len(self.parameters) == 1
+            and tracked.present is None
+            and self.parameters[0].keys() >= set(constants.values())
+        )
+
+    def _matching(
+        self, connection: Connection, tracked: TrackedModel, lock: Lock
+    ) -> Iterator[tuple[Mapping[str, Any], Key, Found, Key]]:
+        matching = self.part.matching
+        assert matching is not None  # noqa: S101 - an UPDATE or DELETE
         if matching.is_by_key:
             named = {
                 tracked.key(key): parameters
@@ -123,22 +163,13 @@ class Following:
             }
             found = rows.read(connection, tracked, list(named), lock, self.place)
             for key, row in found.items():
-                matched += 1
-                self._hold(connection, tracked, key, row)
-                if constants is not None:
-                    self._compute(tracked, key, row, constants, named[key])
-        else:
-            for parameters in self.parameters:
-                for key, row, new_key in matching.found(
-                    connection, tracked, parameters, lock, self.place
-                ):
-                    matched += 1
-                    self._hold(connection, tracked, key, row)
-                    if new_key:
-                        self.new_keys.append(new_key)
-                    if constants is not None:
-                        self._compute(tracked, key, row, constants, parameters)
-        self.matched = max(self.matched, matched)
+                yield named[key], key, row, ()
+            return
+        for parameters in self.parameters:
+            for key, row, new_key in matching.found(
+                connection, tracked, parameters, lock, self.place
+            ):
+                yield parameters, key, row, new_key
 
     def _hold(
         self, connection: Connection, tracked: TrackedModel, key: Key, row: Found
@@ -160,21 +191,8 @@ class Following:
             constants.values()
         ):
             return  # its flag is not known, or what is set
-
-        def value_of(one: Any, old: Any) -> Any:
-            name = constants.get(one)
-            return old if name is None else parameters[name]
-
-        is_present = value_of(tracked.present, old=True)
-        is_enabled = value_of(tracked.enabled, row.state is State.ENABLED)
-        values = Values(
-            *(
-                value_of(one, old)
-                for one, old in zip(tracked.values, row.values, strict=True)
-            )
-        )
         after = outcome.after(
-            tracked, Found(tracked.state(is_present, is_enabled), values)
+            tracked, _with_constants(tracked, row, constants, parameters)
         )
         self.computed[Subject(tracked.association, key, self.place)] = after
 
@@ -281,6 +299,7 @@ class Following:
         if part.readers and part.kind is Kind.UPDATE:
             dependants.touch(self.log, part.table, self.keys, self.place)
         is_as_said = count is not None and count == self.matched
+        self._settle_foretold(connection, is_as_said=is_as_said)
         for tracked in self._models():
             self._settle(connection, tracked, is_as_said=is_as_said)
             if count is not None and count > self.matched and not self.is_flush:
@@ -293,9 +312,52 @@ class Following:
             if row is not None and (row.meets or self._may_keep_some(connection)):
                 self._end_insert(connection, None, None)
             return
+        self._settle_foretold(connection, is_as_said=False)
         self.new_keys.clear()  # a statement that fails gives no row another key
         for tracked in self._models():
             self._settle(connection, tracked, is_as_said=False)
+
+    def _settle_foretold(self, connection: Connection, *, is_as_said: bool) -> None:
+        """Take the steps of rows whose outcome is known; or hold them, to be read."""
+        for tracked, them in self.foretold.items():
+            if not is_as_said:
+                for key, state, values in them:
+                    self._hold(connection, tracked, key, Found(state, values))
+                continue
+            self.log.netting.add_many(
+                (tracked.association, self.place),
+                self._foretold_changes(tracked, them),
+                self.stamp,
+            )
+        self.foretold.clear()
+
+    def _foretold_changes(
+        self, tracked: TrackedModel, them: list[tuple[Key, State, Values]]
+    ) -> Iterator[tuple[Key, State, Values, State, Values | None]]:
+        them.reverse()
+        if self.part.kind is Kind.DELETE:
+            while them:  # and let each go as it is taken
+                key, state, values = them.pop()
+                yield key, state, values, State.ABSENT, None
+            return
+        constants = self.part.constants.get(tracked, {})
+        sets_values = not constants.keys().isdisjoint(tracked.values)
+        no_values = Values(None, None, None)
+        after = {
+            state: _with_constants(
+                tracked, Found(state, no_values), constants, self.parameters[0]
+            ).state
+            for state in (State.ENABLED, State.DISABLED)
+        }
+        while them:
+            key, state, values = them.pop()
+            new = values
+            if sets_values:
+                row = Found(state, values)
+                new = _with_constants(
+                    tracked, row, constants, self.parameters[0]
+                ).values
+            yield key, state, values, after[state], new
 
     def _models(self) -> list[TrackedModel]:
         associations = dict.fromkeys(subject.association for subject in self.before)
@@ -492,6 +554,33 @@ class Following:
                 found = rows.read(connection, tracked, [key], Lock.NONE, self.place)
                 for one in found.values():
                     self._step_late(connection, tracked, key, one)
+
+
+def _with_constants(
+    tracked: TrackedModel,
+    row: Found,
+    constants: Mapping[Field, str],
+    parameters: Mapping[str, Any],
+) -> Found:
+    """Return a row that is there after an UPDATE has set constants."""
+    present, enabled = tracked.present, tracked.enabled
+    state, values = row
+    if present in constants or enabled in constants:
+        is_present = parameters[constants[present]] if present in constants else True
+        is_enabled = (
+            parameters[constants[enabled]]
+            if enabled in constants
+            else state is State.ENABLED
+        )
+        state = tracked.state(is_present, is_enabled)
+    if not constants.keys().isdisjoint(tracked.values):
+        values = Values(
+            *[
+                old if one not in constants else parameters[constants[one]]
+                for one, old in zip(tracked.values, values, strict=True)
+            ]
+        )
+    return Found(state, values)
 
 
 _MARIADB: Final = frozenset({"mysql", "mariadb"})

@@ -131,11 +131,13 @@ class Matching:
         )
         result = connection.execute(
             statement, self._given(parameters), execution_options=rows.options(place)
-        ).fetchall()
-        for (key, row), whole in zip(
-            rows.found_in(tracked, result), result, strict=True
-        ):
-            yield key, row, tuple(whole[len(columns) :])
+        )
+        width = len(columns)
+        while some := result.fetchmany(rows.CHUNK):  # never all at once
+            for (key, row), whole in zip(
+                rows.found_in(tracked, some), some, strict=True
+            ):
+                yield key, row, tuple(whole[width:]) if self._new_key else ()
 
     def _select(
         self,

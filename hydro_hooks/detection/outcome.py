@@ -112,8 +112,7 @@ def after(tracked: TrackedModel, found: Found | None) -> Known:
     if found is None:
         return GONE
     # What a subquery reads may still change before the commit.
-    is_final = not any(field is not None and field.tables for field in tracked.values)
-    return found.state, found.values if is_final else None
+    return (found.state, None) if tracked.reads_tables else found
 
 
 def before_late(connection: Connection, subject: Subject, row: Found) -> Known:

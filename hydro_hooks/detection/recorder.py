@@ -185,7 +185,7 @@ class Recorder:
             settled = list(self._settled(connection, chunk))
             if not settled:
                 continue
-            ids = [new_id() for _ in settled]
+            ids = new_id.many(len(settled))
             recording.write(settled, ids)
             if signals.recorded.receivers:
                 self._tell(settled, ids, transaction_id)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from sqlalchemy import Table
@@ -83,13 +83,22 @@ def now() -> Stamp:
     return stamp
 
 
+_KEPT: Final = "hydro_hooks_stamps"
+"""Attribute of an object's state that keeps its stamps: they go when it goes."""
+
+
+def _put(state: InstanceState[Any], kind: Kind, stamp: Stamp) -> None:
+    made: dict[Kind, Stamp] | None = getattr(state, _KEPT, None)
+    if made is None:
+        setattr(state, _KEPT, {kind: stamp})
+    else:
+        made[kind] = stamp
+
+
 class Stamps:
     """The stamps of all objects."""
 
     def __init__(self) -> None:
-        self._made: dict[Kind, WeakKeyDictionary[InstanceState[Any], Stamp]] = {
-            kind: WeakKeyDictionary() for kind in Kind
-        }
         self._has_removals = False
         self._removals: WeakKeyDictionary[
             Session, dict[InstanceState[Any], _Removal]
@@ -97,7 +106,7 @@ class Stamps:
 
     def put(self, state: InstanceState[Any], kind: Kind) -> None:
         """Stamp an object: this kind of change is made here and now."""
-        self._made[kind][state] = now()
+        _put(state, kind, now())
 
     def put_removal(
         self,
@@ -126,7 +135,8 @@ class Stamps:
 
     def take(self, state: InstanceState[Any], kind: Kind) -> Stamp | None:
         """Return an object's stamp of that kind, and forget it: it is flushed."""
-        return self._made[kind].pop(state, None)
+        made: dict[Kind, Stamp] | None = getattr(state, _KEPT, None)
+        return None if made is None else made.pop(kind, None)
 
     def removals(
         self, session: Session
@@ -140,7 +150,7 @@ class Stamps:
         own: dict[InstanceState[Any], Stamp] = {}
         cascaded: dict[InstanceState[Any], Stamp] = {}
         for removal in reversed(list(pending)):
-            stamp = self._made[Kind.REMOVAL].get(removal.state)
+            stamp = getattr(removal.state, _KEPT, {}).get(Kind.REMOVAL)
             if stamp is not None and removal.counts(session):
                 own[removal.state] = stamp
                 mapper = removal.state.mapper

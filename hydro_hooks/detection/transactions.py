@@ -137,11 +137,7 @@ class TransactionLog:
             self.fresh[state] = (tracked, key, is_delete)
 
     def step(self, subject: Subject, before: Known, after: Known, stamp: Stamp) -> None:
-        """Take a step of a subject, unless it says nothing new."""
-        if before[0] is State.ABSENT and after[0] is State.ABSENT:
-            return
-        if before == after and self.netting.latest(subject) is None:
-            return
+        """Take a step of a subject."""
         self.netting.add(Step(subject, before[0], after[0], before[1], after[1], stamp))
 
     def savepoint(self, name: str) -> None:

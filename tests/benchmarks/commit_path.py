@@ -1,243 +1,282 @@
-"""What recording costs a commit: wall time as a ratio to the same without it.
+"""What recording costs a commit: wall time, statements, function calls and memory.
 
-    python tests/benchmarks/commit_path.py [--postgresql URL] [--rounds 40]
+    python tests/benchmarks/commit_path.py [--databases sqlite,postgresql,mariadb]
+        [--cases TEXT,TEXT] [--rounds 40] [--block 40] [--no-memory] [--markdown]
 
-Each arm runs in a process of its own, since hooks are process-wide, and the arms take
-turns in short blocks, so that what else the machine does falls on all of them alike:
+Each arm (`arms.py`) runs in a process of its own, since hooks are process-wide, and on
+a database of its own. The arms take turns in short blocks (`cases.py`), in another
+order each round, so that what else the machine does falls on all of them alike.
 
-- plain: the program without hydro_hooks; a second one is the control.
-- hydro_hooks: registered on the model.
-- minimum: a hand-written collector and one Core INSERT into the same outbox.
+- A ratio is the median over the rounds of the arm's block over plain's of the same
+  round; `to minimum` is that of hydro_hooks' block over the minimum's. The control is a
+  second plain arm: how far it is from 1 is how far the figures can be trusted.
+- The minimum of a bulk statement is the bare statement plus only the driver's INSERT
+  of the events' rows, which are prepared before.
+- Statements are those of one operation beyond plain's; a trigger's are not seen.
+- Calls are those that `sys.setprofile` sees, C's included, of one operation beyond
+  plain's, and in brackets the minimum's: the mean of 20, one of a bulk statement.
+- Memory is the peak of `tracemalloc` over one transaction of so many changes, less
+  plain's, for each event; on SQLite, in a fresh process each.
 
-A figure is the median over the rounds of the arm's block time over plain's.
+`--clock cpu` takes the time that the program's process ran: steadier on a machine that
+others use, but it leaves out what a database server does.
+Servers are those of the tests: HYDRO_TEST_POSTGRESQL and HYDRO_TEST_MARIADB.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import uuid
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy import event, orm
 
-import hydro_hooks
-from hydro_hooks import tables
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
 
-ARMS = ("plain", "control", "hydro_hooks", "minimum")
-CASES = ("one-row create", "untracked create")
+from benchmarks import arms, cases
+from benchmarks.cases import BULK, CASES, MEMORY_CASES, Case, Target
+from databases import SERVERS
 
-
-class Base(orm.DeclarativeBase):
-    pass
-
-
-class Installation(Base):
-    __tablename__ = "installation"
-
-    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
-    jira_host: orm.Mapped[str] = orm.mapped_column(sa.String(255))
-    enabled: orm.Mapped[bool]
+ARMS: Final = ("plain", "control", "hydro_hooks", "minimum", "trigger")
+TURNS: Final = ("trigger", "control", "plain", "hydro_hooks", "minimum")
+"""Who is compared stands next to each other."""
+MEMORY_ROWS: Final = (25_000, 50_000, 100_000)
+MEMORY_LIMIT: Final = 400
 
 
-class Untracked(Base):
-    __tablename__ = "untracked"
-
-    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
-    jira_host: orm.Mapped[str] = orm.mapped_column(sa.String(255))
-    enabled: orm.Mapped[bool]
-
-
-def open_engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def connect(dbapi_connection: Any, _record: object) -> None:
-            dbapi_connection.isolation_level = None
-            dbapi_connection.execute("PRAGMA journal_mode = WAL")
-            dbapi_connection.execute("PRAGMA synchronous = NORMAL")
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: sa.Connection) -> None:
-            connection.exec_driver_sql("BEGIN")
-
-    return engine
-
-
-def attach_minimum(engine: sa.Engine) -> None:
-    """Collect what is inserted, and write it by one Core INSERT at the commit."""
-    collected: list[Installation] = []
-
-    @event.listens_for(Installation, "after_insert")
-    def collect(_mapper: object, _connection: object, target: Installation) -> None:
-        collected.append(target)
-
-    @event.listens_for(engine, "rollback")
-    def forget(_connection: object) -> None:
-        collected.clear()
-
-    @event.listens_for(engine, "commit")
-    def write(connection: sa.Connection) -> None:
-        if collected:
-            rows = [minimal_row(row) for row in collected]
-            collected.clear()
-            connection.execute(sa.insert(tables.outbox), rows)
-
-
-def minimal_row(row: Installation) -> dict[str, Any]:
-    now, made, key = datetime.now(UTC), str(uuid.uuid4()), str(row.id)
-    values = {
-        "transaction_id": str(uuid.uuid4()),
-        "association": "installation",
-        "subject_id": key,
-        "action": "create",
-        "state": "enabled",
-        "jira_hostname": row.jira_host,
-        "jira_integration_id": key,
-        "reason": "web interaction",
-    }
-    return {
-        **values,
-        "id": made,
-        "aggregatetype": "installation",
-        "aggregateid": key,
-        "type": "installation.create",
-        "shard": row.id % 16,
-        "occurred_at": now,
-        "payload": json.dumps({"eventId": made, "occurredAt": str(now), **values}),
-    }
-
-
-def work(case: str, engine: sa.Engine, count: int) -> float:
-    model = Installation if case == "one-row create" else Untracked
-    started = time.perf_counter()
-    with orm.Session(engine) as session:
-        for _ in range(count):
-            session.add(model(jira_host="https://example.jira.com", enabled=True))
-            session.commit()
-    return time.perf_counter() - started
-
-
-def worker(arm: str, case: str, url: str) -> None:
-    """Run blocks as they are asked for on stdin, and answer with their seconds."""
-    engine = open_engine(url)
-    if arm == "hydro_hooks":
-        hydro_hooks.register(
-            hydro_hooks.installation(
-                Installation, jira_hostname="jira_host", enabled="enabled"
-            )
-        )
-    elif arm == "minimum":
-        attach_minimum(engine)
-    with hydro_hooks.because(hydro_hooks.Reason.WEB_INTERACTION):
-        for line in sys.stdin:
-            print(work(case, engine, int(line)), flush=True)  # noqa: T201 - the answer
+def target_of(case: Case, kind: str) -> Target:
+    wall, of, statements = case.target
+    if kind == "sqlite" and statements == 2:
+        statements = 3  # its write lock is a statement of its own
+    return Target(1.02 if kind == "sqlite" and wall == 1.01 else wall, of, statements)
 
 
 class Arm:
     """A process that runs one arm."""
 
-    def __init__(self, name: str, case: str, url: str) -> None:
+    def __init__(self, name: str, url: sa.URL) -> None:
+        text = url.render_as_string(hide_password=False)
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", name, case, url],
+            [sys.executable, __file__, "--arm", name, text],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, count: int) -> float:
+    def ask(self, read: str, case: Case, count: int = 1, **more: int) -> Any:
+        """Let it run a block of `count` operations and return what was read."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{count}\n")
+        request = {"read": read, "case": case.name, "count": count, **more}
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        return json.loads(self._process.stdout.readline())
 
     def stop(self) -> None:
         self._process.communicate()
 
 
-def measure(case: str, url: str, *, rounds: int, block: int) -> dict[str, float]:
-    engine = open_engine(url)
-    for metadata in (Base.metadata, tables.metadata):
-        metadata.drop_all(engine)
-        metadata.create_all(engine)
-    engine.dispose()
-    arms = {name: Arm(name, case, url) for name in ARMS}
-    for arm in arms.values():
-        arm.run(block)  # warm
-    seconds: dict[str, list[float]] = {name: [] for name in ARMS}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured of a case; of each arm, in the order of the rounds."""
+
+    seconds: dict[str, list[float]]
+    statements: Counter[str]
+    calls: dict[str, float]
+    recorded: dict[str, int]
+
+    def ratio(self, arm: str, base: str = "plain") -> float | None:
+        if arm not in self.seconds:
+            return None
+        pairs = zip(self.seconds[arm], self.seconds[base], strict=True)
+        return statistics.median(mine / other for mine, other in pairs)
+
+
+def measure(
+    running: dict[str, Arm], case: Case, options: argparse.Namespace
+) -> Figures:
+    is_bulk, clock, names = case.rows == BULK, options.clock, list(running)
+    count = max(1, options.block // case.rows)
+    rounds = max(1, options.rounds // 5) if is_bulk else options.rounds
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for arm in running.values():
+        arm.ask(clock, case, count)  # warm
     for number in range(rounds):
-        order = ARMS[number % len(ARMS) :] + ARMS[: number % len(ARMS)]
-        for name in order:
-            seconds[name].append(arms[name].run(block))
-    for arm in arms.values():
-        arm.stop()
-    plain = seconds["plain"]
-    ratios = {
-        name: statistics.median(
-            mine / base for mine, base in zip(seconds[name], plain, strict=True)
-        )
-        for name in ARMS
-    }
-    return {"microseconds": statistics.median(plain) / block * 1e6, **ratios}
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            seconds[name].append(running[name].ask(clock, case, count) / count)
+    times = 1 if is_bulk else 20
+    statements, calls, recorded = (
+        {name: arm.ask(read, case, number) for name, arm in running.items()}
+        for read, number in (("statements", 1), ("calls", times), ("recorded", 1))
+    )
+    return Figures(
+        seconds=seconds,
+        statements=Counter(statements["hydro_hooks"]) - Counter(statements["plain"]),
+        calls={
+            name: (calls[name] - calls["plain"]) / times
+            for name in ("hydro_hooks", "minimum")
+        },
+        recorded=recorded,
+    )
 
 
-def settings_of(url: str) -> str:
-    engine = open_engine(url)
-    questions = {
-        "sqlite": [
-            "SELECT sqlite_version()",
-            "PRAGMA journal_mode",
-            "PRAGMA synchronous",
-        ],
-        "postgresql": ["SHOW server_version", "SHOW synchronous_commit"],
-    }[engine.dialect.name]
-    with engine.connect() as connection:
-        answers = [
-            f"{question.split()[1]} {connection.exec_driver_sql(question).scalar()}"
-            for question in questions
+MORE: Final = ("to minimum", "extra statements", "extra calls", "target", "reached")
+MEMORY: Final = ("memory", "plain", "hydro_hooks", "bytes an event", *MORE[-2:])
+
+
+def line_of(case: Case, kind: str, figures: Figures) -> list[str]:
+    target = target_of(case, kind)
+    ratios = [figures.ratio(arm) for arm in ARMS[1:]]
+    to_minimum = figures.ratio("hydro_hooks", "minimum")
+    extra = ", ".join(f"{times} {word}" for word, times in figures.statements.items())
+    wanted = f"≤ {target.wall:.2f} of {target.of}"
+    if target.statements is not None:
+        wanted += f", {target.statements} statements"
+    return [
+        case.name + (f" of {case.rows:,}" if case.rows == BULK else ""),
+        f"{statistics.median(figures.seconds['plain']) * 1e6:,.0f} µs",
+        *("" if ratio is None else f"{ratio:.3f}" for ratio in (*ratios, to_minimum)),
+        extra or "0",
+        f"{figures.calls['hydro_hooks']:,.0f} ({figures.calls['minimum']:,.0f})",
+        wanted,
+        verdict(case, target, figures),
+    ]
+
+
+def verdict(case: Case, target: Target, figures: Figures) -> str:
+    expected = 0 if target.statements == 0 else case.rows
+    recorded = figures.recorded["hydro_hooks"]
+    if recorded != expected:
+        return f"no: it recorded {recorded:,} of {expected:,}"
+    missed = []
+    wall = figures.ratio("hydro_hooks", target.of)
+    if wall is not None and wall > target.wall:
+        missed.append(f"missed by {wall - target.wall:.3f}")
+    statements = figures.statements.total()
+    if target.statements is not None and statements > target.statements:
+        missed.append(f"{statements - target.statements} statements too many")
+    return ", ".join(missed) or "met"
+
+
+def memory(folder: Path, case: Case, rows: int) -> list[str]:
+    """Return a line: how many rows, the peaks, and bytes an event."""
+    peaks, recorded = {}, 0
+    for arm in ("plain", "hydro_hooks"):
+        path = folder / f"{case.name}-{rows}-{arm}.db"
+        url = sa.URL.create("sqlite", database=str(path))
+        arms.fill(url, arm, rows)
+        process = Arm(arm, url)
+        peaks[arm] = process.ask("memory", case, rows=rows)
+        recorded = process.ask("recorded", case, rows=cases.FLUSHED_AT_ONCE)
+        process.stop()
+    each = (peaks["hydro_hooks"] - peaks["plain"]) / rows
+    missed = f"missed by {each - MEMORY_LIMIT:,.0f}" if each > MEMORY_LIMIT else "met"
+    return [
+        f"{case.name}, {rows:,} rows",
+        *(f"{peak / 2**20:,.1f} MiB" for peak in peaks.values()),
+        f"{each:,.0f}",
+        f"≤ {MEMORY_LIMIT}",
+        missed if recorded else "no: it recorded nothing",
+    ]
+
+
+@contextmanager
+def database(kind: str, folder: Path, arm: str) -> Iterator[sa.URL]:
+    """Make a database for an arm, and drop it in the end."""
+    if kind == "sqlite":
+        yield sa.URL.create("sqlite", database=str(folder / f"{arm}.db"))
+        return
+    variable, default = SERVERS[kind]
+    server = sa.make_url(os.environ.get(variable, default))
+    name = f"hydro_benchmark_{os.getpid()}_{arm}"
+    admin = sa.create_engine(server, poolclass=sa.NullPool).execution_options(
+        isolation_level="AUTOCOMMIT"
+    )
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield server.set(database=name)
+    finally:
+        with admin.connect() as connection:
+            force = " WITH (FORCE)" if kind == "postgresql" else ""
+            connection.exec_driver_sql(f"DROP DATABASE {name}{force}")
+
+
+def compare(
+    kind: str, folder: Path, chosen: Sequence[Case], options: argparse.Namespace
+) -> tuple[str, list[list[str]]]:
+    """Return how the database is set, and a line for each case."""
+    with ExitStack() as stack:
+        running, settings = {}, ""
+        for name in TURNS[1:] if kind == "mariadb" else TURNS:
+            url = stack.enter_context(database(kind, folder, name))
+            settings = arms.fill(url, name, BULK)
+            running[name] = Arm(name, url)
+            stack.callback(running[name].stop)
+        lines = [
+            line_of(case, kind, measure(running, case, options)) for case in chosen
         ]
-    engine.dispose()
-    return ", ".join(answers)
+        return settings, lines
+
+
+def table(lines: Sequence[Sequence[str]], *, is_markdown: bool) -> str:
+    if is_markdown:
+        rows = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(cells, widths, strict=True)
+        ).rstrip()
+        for cells in lines
+    )
+
+
+def options_of() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--databases", default="sqlite,postgresql")
+    parser.add_argument("--cases", default="", help="parts of their names")
+    parser.add_argument("--rounds", type=int, default=40, help="a fifth for bulk")
+    parser.add_argument("--block", type=int, default=40, help="operations in a block")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--arm", nargs=2, help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main(say: Callable[[str], object]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--postgresql", default="postgresql+psycopg://postgres@127.0.0.1:5432/test"
-    )
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--block", type=int, default=50)
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        worker(*options.worker)
+    options = options_of()
+    if options.arm:
+        cases.serve(*options.arm)
         return
+    parts = options.cases.split(",")
+    chosen = [case for case in CASES if any(part in case.name for part in parts)]
     say(f"SQLAlchemy {sa.__version__}, Python {sys.version.split()[0]}")
-    with tempfile.TemporaryDirectory() as folder:
-        for url in (f"sqlite:///{Path(folder) / 'app.db'}", options.postgresql):
-            say(f"\n{url.split(':', maxsplit=1)[0]} ({settings_of(url)})")
-            say(
-                f"{'case':18} {'plain':>10} {'control':>8} {'hooks':>8} {'minimum':>8}"
-                f" {'hooks/minimum':>14}"
-            )
-            for case in CASES:
-                got = measure(case, url, rounds=options.rounds, block=options.block)
-                say(
-                    f"{case:18} {got['microseconds']:7.0f} us {got['control']:8.3f}"
-                    f" {got['hydro_hooks']:8.3f} {got['minimum']:8.3f}"
-                    f" {got['hydro_hooks'] / got['minimum']:14.3f}"
-                )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for kind in options.databases.split(","):
+            settings, lines = compare(kind, folder, chosen, options)
+            say(f"\n{settings}\n")
+            say(table([("case", *ARMS, *MORE), *lines], is_markdown=options.markdown))
+        if options.memory:
+            asked = itertools.product(MEMORY_CASES, MEMORY_ROWS)
+            lines = [memory(folder, case, rows) for case, rows in asked]
+            say("\n" + table([MEMORY, *lines], is_markdown=options.markdown))
 
 
 if __name__ == "__main__":
