@@ -169,7 +169,7 @@ class Netting:
         return None
 
     def transitions(self) -> Iterator[Transition]:
-        """Yield the net change of each subject: by group, in the order of last steps."""
+        """Yield the net change of each subject, by group, in order of last steps."""
         for (association, place), nets in self._nets.items():
             for key, (before, old, after, new, presence, change) in nets.items():
                 action = action_between(before, after)

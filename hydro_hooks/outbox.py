@@ -1,7 +1,7 @@
 """The outbox: events committed with the change that made them, waiting for delivery.
 
-Recording is one INSERT into `hydro_outbox` in the change's own transaction (one for each
-500 events). Delivery is at least once: a receiver knows a repeat by the event's id.
+Recording is one INSERT into `hydro_outbox` in the change's own transaction, one for
+each 500 events. Delivery is at least once: a receiver knows a repeat by the event's id.
 """
 
 from __future__ import annotations
@@ -187,8 +187,8 @@ class Recording:
             crc32(aggregate_id.encode()) % SHARDS,
             *shared.before_key,
             key,
-            action.value,
-            after.value,
+            shared.action,
+            shared.state,
             github,
             host,
             integration,
@@ -199,7 +199,16 @@ class Recording:
 class _Shared:
     """What the events of a transaction share that have one stamp, action and state."""
 
-    __slots__ = ("after_values", "before_key", "head", "middle", "tail", "type")
+    __slots__ = (
+        "action",
+        "after_values",
+        "before_key",
+        "head",
+        "middle",
+        "state",
+        "tail",
+        "type",
+    )
 
     def __init__(
         self, transition: Transition, transaction_id: str, statement: _Insert
@@ -209,12 +218,13 @@ class _Shared:
         origin = transition.stamp.origin
         origin = None if origin is None else cleaned(origin)
         moment = to_the_millisecond(transition.stamp.occurred_at)
+        self.action, self.state = action, transition.after.value
         self.type = f"{association}.{action}"
         self.head = (
             f',"occurredAt":"{moment.isoformat(timespec="milliseconds")[:23]}Z"'
             f',"association":{quoted(association)},"subjectId":'
         )
-        self.middle = f',"action":"{action}","state":"{transition.after.value}"'
+        self.middle = f',"action":"{action}","state":"{self.state}"'
         actor = cause.github_actor
         self.tail = "".join(
             (

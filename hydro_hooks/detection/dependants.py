@@ -1,8 +1,8 @@
 """Values that a row takes from other tables, as they were before the transaction.
 
 A field may be a subquery: an installation's GitHub id by way of its subscriptions. Of a
-destroyed row the record tells what others last saw, so what such a subquery gave is kept
-before the rows that it reads go or change; rows that came with the transaction, or
+destroyed row the record tells what others last saw, so what such a subquery gave is
+kept before the rows that it reads go or change; rows that came with the transaction, or
 changed in it, are left out when it is asked later.
 """
 
@@ -153,7 +153,7 @@ def _sources(
     for source in inner.get_final_froms():
         for table in tables:
             sought = [source.corresponding_column(key) for key in table.primary_key]
-            columns = [column for column in sought if column is not None]
+            columns: list[Any] = [column for column in sought if column is not None]
             if columns and len(columns) == len(sought):
                 yield table, columns
 

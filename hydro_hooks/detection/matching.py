@@ -1,4 +1,4 @@
-"""Which rows an UPDATE or DELETE is about to touch: its own WHERE, asked before it runs.
+"""Which rows an UPDATE or DELETE will touch: its own WHERE, asked before it runs.
 
 The SELECT is made once per compiled statement; the values of its parameters are those
 of the execution at hand, since a compiled statement is used again with others.
@@ -269,7 +269,7 @@ def _key_in(
 ) -> tuple[str, ...] | str | None:
     """Return the parameters that name the rows by key; one name: a list of keys."""
     key = set(table.primary_key)
-    found: dict[Column[Any], str] = {}
+    found: dict[Any, str] = {}
     for part in _conjuncts(where):
         if not isinstance(part, BinaryExpression):
             return None
@@ -289,7 +289,7 @@ def _key_in(
     return tuple(found[column] for column in table.primary_key)
 
 
-def _conjuncts(where: ColumnElement[Any]) -> Iterator[ColumnElement[Any]]:
+def _conjuncts(where: Any) -> Iterator[ColumnElement[Any]]:
     if isinstance(where, Grouping):
         yield from _conjuncts(where.element)
     elif isinstance(where, BooleanClauseList) and where.operator is operators.and_:

@@ -32,8 +32,8 @@ def here() -> str | None:
             if frame is None:
                 return None
         code = frame.f_code
-        known = _known.get(id(code))
-        lines = _look_at(frame)[1] if known is None else known[1]
+        looked_at = _known.get(id(code)) or _look_at(frame)
+        lines = looked_at[1]
         if lines is not None:
             line = frame.f_lineno
             return lines.get(line) or lines.setdefault(line, _describe(frame))
@@ -46,9 +46,9 @@ def _look_at(frame: FrameType) -> tuple[CodeType, dict[int, str] | None]:
     if len(_known) >= _MAX_KNOWN:  # generated code has no end of code objects
         _known.clear()
     package = frame.f_globals.get("__name__", "").partition(".")[0]
-    known = (frame.f_code, None if package in _NOT_THE_PROGRAM else {})
-    _known[id(frame.f_code)] = known
-    return known
+    lines: dict[int, str] | None = None if package in _NOT_THE_PROGRAM else {}
+    _known[id(frame.f_code)] = (frame.f_code, lines)
+    return frame.f_code, lines
 
 
 def _outer_greenlet(inner: Any) -> tuple[Any, FrameType | None]:

@@ -1,7 +1,7 @@
 """What a compiled statement does to tables that matter, decided once.
 
-A statement may hide others in its CTEs; each INSERT, UPDATE or DELETE in it that matters
-is a part. Nothing here looks at the database.
+A statement may hide others in its CTEs; each INSERT, UPDATE or DELETE in it that
+matters is a part. Nothing here looks at the database.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sqlalchemy.sql.expression import FromClause, Join
 from hydro_hooks.detection.inserting import Inserting, Selected, selected_by
 from hydro_hooks.detection.matching import Matching, NotFollowedError, name_of_value
 from hydro_hooks.detection.reach import Edge, Reach
+from hydro_hooks.detection.text_matching import TextMatching
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
 
@@ -68,7 +69,7 @@ class Part:
     readers: tuple[TrackedModel, ...] = ()
     edges: Mapping[Table, list[Edge]]
     constants: Mapping[TrackedModel, Constants] = field(default_factory=dict)
-    matching: Matching | None = None
+    matching: Matching | TextMatching | None = None
     inserting: Inserting | None = None
     element: Insert | None = None
     selected: Selected | None = None
@@ -189,7 +190,7 @@ def _parts(
     if found is None:
         return
     try:
-        new_key = {column: values[column] for column in known.primary_key if column in values}  # fmt: skip
+        new_key = {one: values[one] for one in known.primary_key if one in values}
         matching = Matching(known, element.whereclause, others, names, new_key)
         yield replace(found, matching=matching)
     except NotFollowedError as error:
@@ -297,18 +298,18 @@ def _constants(
     ):
         return None
     constants: dict[Field, str] = {}
-    for field in tracked.fields().values():
-        touched = field.own & values.keys()
+    for one in tracked.fields().values():
+        touched = one.own & values.keys()
         if not touched:
             continue
-        if field.attribute is None:
+        if one.attribute is None:
             return None
         [column] = touched
         value = values[column]
         if value is None:
-            constants[field] = column.key
+            constants[one] = column.key
         elif isinstance(value, BindParameter):
-            constants[field] = name_of_value(column, value, names)
+            constants[one] = name_of_value(column, value, names)
         else:
             return None
     return constants

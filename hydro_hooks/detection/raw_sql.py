@@ -164,17 +164,20 @@ def _written(sql: str, tokens: Sequence[Token]) -> Iterator[Target]:
                 yield Target(None, token.name, token.text, token.text)
     for at, token in enumerate(tokens):
         if token.word in _WRITERS:
-            place = at + 1
-            while place < len(tokens) and (
-                tokens[place].word in _MODIFIERS or tokens[place].kind == "string"
-            ):
-                place += 1
-            found = _target(sql, tokens, place)
+            found = _target(sql, tokens, _behind_modifiers(tokens, at + 1))
             if found is not None:
                 yield found[0]
         elif token.kind == "string" and token.text.startswith("$"):
             body = token.text.strip("$")
             yield from _written(body, tokens_of(body))
+
+
+def _behind_modifiers(tokens: Sequence[Token], at: int) -> int:
+    while at < len(tokens) and (
+        tokens[at].word in _MODIFIERS or tokens[at].kind == "string"
+    ):
+        at += 1
+    return at
 
 
 def _target(
@@ -197,11 +200,15 @@ def _target(
     if stops and at < len(tokens):
         if tokens[at].word == "as":
             at += 1
-        if at < len(tokens) and tokens[at].kind == "name" and tokens[at].word not in stops:  # fmt: skip
+        if _is_alias(tokens[at : at + 1], stops):
             alias = tokens[at].text
             at += 1
     schema = parts[-2] if len(parts) > 1 else None
     return Target(schema, parts[-1], text, alias), at
+
+
+def _is_alias(tokens: Sequence[Token], stops: frozenset[str]) -> bool:
+    return any(token.kind == "name" and token.word not in stops for token in tokens)
 
 
 _AFTER_TARGET: Final = frozenset(
@@ -303,7 +310,8 @@ def _delete(sql: str, tokens: list[Token]) -> Raw | None:
         if target.name.lower() in {token.name.lower() for token in tokens[at:stop]}:
             return None  # MariaDB: DELETE FROM a USING a JOIN b
         at = stop
-    if at < len(tokens) and tokens[at].word not in {"where", "order", "limit", "returning"}:  # fmt: skip
+    ends = {"where", "order", "limit", "returning"}
+    if at < len(tokens) and tokens[at].word not in ends:
         return None
     return Raw(
         form=Form.DELETE,

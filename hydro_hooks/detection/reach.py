@@ -86,7 +86,7 @@ class Reach:
         return True
 
     def known(self, table: Any) -> Table | None:
-        """Return the table that equals `table` (the ORM annotates copies), if it matters."""
+        """Return the table of which this may be an annotated copy, if it matters."""
         return self._mattering.get(table)
 
     def named(self, name: str) -> list[Table]:

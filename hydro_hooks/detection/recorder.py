@@ -34,7 +34,7 @@ OnFailure: TypeAlias = Literal["raise", "log"]
 _SAVEPOINT: Final = "hydro_hooks_recording"
 _IN_FAILED_TRANSACTION: Final = "25P02"
 _CONFLICTS: Final = frozenset({"40001", "40P01", "1213", "1205", "1020"})
-"""Serialization failures, deadlocks and lock time-outs, by SQLSTATE or MariaDB's number."""
+"""Serialization failures, deadlocks, lock time-outs: SQLSTATE or MariaDB's number."""
 
 _NO_SUCH_TABLE: Final = ("42P01", "1146", "no such table")
 

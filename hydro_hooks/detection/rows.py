@@ -246,7 +246,8 @@ def _read_one(
     result = connection.exec_driver_sql(
         statement.sql, statement.parameters(key), execution_options={OURS: True}
     )
-    return {key: row for _, row in found_in(tracked, result.fetchall())}
+    found = [row for _, row in found_in(tracked, result.fetchall())]
+    return {key: found[0]} if found else {}
 
 
 def read_columns(

@@ -159,7 +159,7 @@ class Stamps:
         return own, cascaded
 
     def removed_from(self, table: Table) -> dict[tuple[Any, ...], Stamp]:
-        """Return who removed which row of a table, by key, of what is not flushed yet."""
+        """Return who removed which row of a table, by key, and did not flush it yet."""
         found: dict[tuple[Any, ...], Stamp] = {}
         for session in list(self._removals):
             for removed in self.removals(session):

@@ -7,75 +7,48 @@ savepoints written by hand.
 
 from __future__ import annotations
 
-import functools
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Select, Table, TextClause
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled
 
-from hydro_hooks.detection import origin, raw_sql, rows, stamps
+from hydro_hooks.detection import origin, rows, sql_text, stamps
+from hydro_hooks.detection.counters import MARIADB
 from hydro_hooks.detection.following import Following
-from hydro_hooks.detection.following_text import TextMatching
+from hydro_hooks.detection.following_change import FollowingChange
+from hydro_hooks.detection.following_insert import FollowingInsert
 from hydro_hooks.detection.matching import NotFollowedError
-from hydro_hooks.detection.parts import (
-    Kind,
-    Part,
-    delete_part,
-    inner,
-    insert_part,
-    parts_of,
-    update_part,
-)
-from hydro_hooks.detection.raw_sql import Form, Raw, Target
+from hydro_hooks.detection.parts import Kind, Part, inner, parts_of
 from hydro_hooks.detection.reach import Reach
+from hydro_hooks.detection.rows import Key
+from hydro_hooks.detection.sql_text import SqlText
 from hydro_hooks.detection.stamps import Stamps
+from hydro_hooks.detection.text_parts import named_in, text_parts
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS
-from hydro_hooks.transition import Place
+from hydro_hooks.transition import Place, Stamp
 
 logger = logging.getLogger("hydro_hooks")
 
-_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
-_SAVEPOINT: Final = re.compile(
-    r"""\s* (?: (?P<set>SAVEPOINT)
-             | (?P<release>RELEASE (?:\s+SAVEPOINT)?)
-             | (?P<rollback>ROLLBACK (?:\s+(?:WORK|TRANSACTION))?
-                 (?P<to>\s+TO (?:\s+SAVEPOINT)?)?) )
-        (?: \s+ (?: ["`\[] (?P<quoted>[^"`\]]+) ["`\]] | (?P<name>\w+) ) )?
-        \s* ;? \s* \Z""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_COMMITS: Final = re.compile(
-    r"\s*(?:COMMIT|END|PREPARE\s+TRANSACTION)\b", re.IGNORECASE
-)
-_COMMITS_IMPLICITLY: Final = re.compile(
-    r"""\s*(?: ALTER | CREATE (?!\s+TEMPORARY) | DROP (?!\s+TEMPORARY) | RENAME
-             | TRUNCATE | (?:UN)?LOCK\s+TABLES? | BEGIN | START\s+TRANSACTION | GRANT
-             | REVOKE | ANALYZE | OPTIMIZE | REPAIR | CHECK\s+TABLE | CACHE | FLUSH
-             | INSTALL | UNINSTALL | SET\s+PASSWORD | LOAD\s+INDEX
-             | SET\s+(?:@@|SESSION\s+)?autocommit\s*=\s*(?:1|ON|TRUE) )\b""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_MARIADB: Final = frozenset({"mysql", "mariadb"})
 _DEADLOCK: Final = 1213
 
 
 class _Running:
     """One execution that is followed."""
 
-    def __init__(self, log: TransactionLog, followed: list[Following]) -> None:
+    def __init__(
+        self, log: TransactionLog, followed: list[Following], *, commits: bool
+    ) -> None:
         self.log = log
         self.followed = followed
         self.rowcount = -1
-        self.commits = False
+        self.commits = commits  # MariaDB does, before a TRUNCATE and after it
 
     def count(self, rowcount: int) -> None:
         """Take what the driver says of one batch."""
@@ -138,7 +111,7 @@ class Statements:
         if context.isinsert or context.isupdate or context.isdelete:
             parts = self._parts(compiled, statement)
         elif compiled is None or _is_text(compiled):
-            text = _read_text(statement)
+            text = sql_text.classified(statement)
             if text is not None and OURS not in context.execution_options:
                 sets = parameters if executemany else [parameters]
                 self._before_text(connection, statement, text, sets, context)
@@ -146,7 +119,7 @@ class Statements:
         elif getattr(compiled, "ctes", None):
             parts = self._parts(compiled, statement)
         else:
-            if context.isddl and connection.dialect.name in _MARIADB:
+            if context.isddl and connection.dialect.name in MARIADB:
                 self._conclude(connection)
             return
         if not parts or OURS in context.execution_options or _running_in(context):
@@ -179,11 +152,11 @@ class Statements:
         compiled = context.compiled
         if compiled is not None and type(compiled.statement) is Select:
             return
-        text = _read_text(statement)
+        text = sql_text.classified(statement)
         if text is not None and text.savepoint is not None:
             log = self._logs.find(connection)
             if log is not None:
-                _follow(log, text.savepoint)
+                sql_text.follow(log, text.savepoint)
 
     def executed(
         self,
@@ -218,13 +191,16 @@ class Statements:
             return
         running = _running_in(context)
         _set_running(context, None)
-        if running is None or connection.dialect.name == "postgresql":
-            return  # PostgreSQL keeps nothing
-        for one in running.followed:
-            try:
+        # PostgreSQL keeps nothing.
+        if running is not None and connection.dialect.name != "postgresql":
+            self._look_again(connection, running)
+
+    def _look_again(self, connection: Connection, running: _Running) -> None:
+        try:
+            for one in running.followed:
                 one.failed(connection)
-            except Exception:  # the program's own error is on its way
-                logger.exception("What a failed statement has kept could not be read")
+        except Exception:  # the program's own error is on its way
+            logger.exception("What a failed statement has kept could not be read")
         if running.log.writes_at_once:
             self._conclude(connection)
 
@@ -244,31 +220,45 @@ class Statements:
         log = self._logs.of(connection)
         is_flushed = _is_flushed(context)
         is_flush = bool(log.in_flight) and is_flushed
+        if is_flush:
+            if log.fresh:
+                for part in parts:
+                    self._unit_of_work.before_statement(connection, log, part.table)
+            parts = tuple([part for part in parts if part.goes_beyond])
+            if not parts:
+                return
         place = _place(context)
-        if is_flush and log.fresh:
-            for part in parts:
-                self._unit_of_work.before_statement(connection, log, part.table)
         followed = []
-        stamp = None
         for part in parts:
-            if is_flush and not part.goes_beyond:
-                continue
-            if part.problem is not None:
+            if part.problem is None:
+                sets = context.compiled_parameters
+                followed.append(self._follow(log, part, place, sets, is_flush=is_flush))
+            else:
                 self._warn(log, [part.table], part.problem)
-                continue
-            stamp = stamp or stamps.now()
-            followed.append(
-                Following(
-                    part=part,
-                    reach=self._reach,
-                    log=log,
-                    place=place,
-                    parameters=context.compiled_parameters,
-                    stamp=stamp,
-                    is_flush=is_flush,
-                )
-            )
         self._begin(connection, log, followed, context, is_flushed=is_flushed)
+
+    def _follow(
+        self,
+        log: TransactionLog,
+        part: Part,
+        place: Place | None,
+        parameters: Sequence[Any],
+        *,
+        is_flush: bool = False,
+    ) -> Following:
+        known: dict[str, Any] = {
+            "part": part,
+            "reach": self._reach,
+            "log": log,
+            "place": place,
+            "parameters": parameters,
+            "stamp": stamps.now(),
+            "is_flush": is_flush,
+        }
+        if part.inserting is not None:
+            return FollowingInsert(row=part.inserting, **known)
+        assert part.matching is not None  # noqa: S101 - it has no problem
+        return FollowingChange(matching=part.matching, **known)
 
     def _begin(
         self,
@@ -278,6 +268,7 @@ class Statements:
         context: Any,
         *,
         is_flushed: bool,
+        commits: bool = False,
     ) -> None:
         if not followed:
             return
@@ -287,7 +278,7 @@ class Statements:
                 rows.take_write_lock(connection, followed[0].part.table)
         begun = []
         for one in followed:
-            parents = None
+            parents: Mapping[Key, Stamp] = {}
             if is_flushed and one.part.kind is Kind.DELETE:
                 parents = self._stamps.removed_from(one.part.table)
             try:
@@ -295,7 +286,7 @@ class Statements:
                 begun.append(one)
             except NotFollowedError as error:
                 self._warn(log, [one.part.table], str(error))
-        _set_running(context, _Running(log, begun))
+        _set_running(context, _Running(log, begun, commits=commits))
 
     def _end(
         self,
@@ -318,17 +309,17 @@ class Statements:
         self,
         connection: Connection,
         sql: str,
-        text: _Text,
+        text: SqlText,
         sets: Sequence[Any],
         context: Any,
     ) -> None:
-        commits = text.commits_on_mariadb and connection.dialect.name in _MARIADB
+        commits = text.commits_on_mariadb and connection.dialect.name in MARIADB
         if commits or text.commits:
             self._conclude(connection)
         if text.raw is None:
             return
         self._reach.renew()
-        named = self._named(connection, text.raw)
+        named = named_in(connection, text.raw, self._reach)
         if not named:
             return
         log = self._logs.of(connection)
@@ -337,66 +328,14 @@ class Statements:
             self._warn(log, tables, "its form is not understood")
             return
         followed = []
-        for target, table in named:
-            part, place = self._part(connection, text.raw, target, table, sql)
-            if part is not None:
-                following = Following(
-                    part=part,
-                    reach=self._reach,
-                    log=log,
-                    place=place,
-                    parameters=sets,
-                    stamp=stamps.now(),
-                )
+        for part, place in text_parts(connection, sql, text.raw, named, self._reach):
+            following = self._follow(log, part, place, sets)
+            if isinstance(following, FollowingInsert):
                 following.take_text(text.raw)
-                followed.append(following)
-        self._begin(connection, log, followed, context, is_flushed=False)
-        running = _running_in(context)
-        if running is not None:
-            running.commits = commits
-
-    def _named(self, connection: Connection, raw: Raw) -> list[tuple[Target, Table]]:
-        """Return the targets that matter, with their tables."""
-        named = [
-            (target, table)
-            for target in raw.targets
-            for table in self._reach.named(target.name)
-        ]
-        if raw.cascades:
-            quote = connection.dialect.identifier_preparer.format_table
-            for table in self._reach.referring([table for _, table in named]):
-                text = quote(table)
-                named.append((Target(table.schema, table.name, text, text), table))
-        return named
-
-    def _part(
-        self,
-        connection: Connection,
-        raw: Raw,
-        target: Target,
-        table: Table,
-        sql: str,
-    ) -> tuple[Part | None, Place | None]:
-        """Return what a statement does to one of its targets, and where that is."""
-        place: Place | None = None
-        schema = target.schema
-        default = connection.dialect.default_schema_name
-        if schema is not None and schema not in {table.schema, default}:
-            place = ((table.schema, schema),)
-        if raw.form is Form.INSERT:
-            return insert_part(table, sql, self._reach, whole=True), place
-        if raw.form is Form.UPDATE:
-            part = update_part(
-                table, _values_set(table, raw), {}, self._reach, whole=True
-            )
-        else:
-            part = delete_part(table, self._reach, whole=raw.form is Form.DELETE)
-            if part is not None and raw.form is Form.TRUNCATE:
-                part = replace(part, edges={})
-        if part is None:
-            return None, place
-        matching: Any = TextMatching(table, sql, raw, target)
-        return replace(part, matching=matching, constants={}), place
+            followed.append(following)
+        self._begin(
+            connection, log, followed, context, is_flushed=False, commits=commits
+        )
 
     def _warn(self, log: TransactionLog, tables: Sequence[Table], problem: str) -> None:
         """Say loudly that a statement is not followed."""
@@ -418,35 +357,6 @@ class Statements:
         )
 
 
-class _Text(NamedTuple):
-    """What SQL text does that matters here.
-
-    Attributes:
-        commits: Whether it ends the transaction.
-        commits_on_mariadb: Whether MariaDB commits before it, unasked.
-        savepoint: Where it sets, releases or rolls back to one, or rolls back all.
-        raw: What it writes.
-    """
-
-    commits: bool
-    commits_on_mariadb: bool
-    savepoint: re.Match[str] | None
-    raw: Raw | None
-
-
-@functools.lru_cache(maxsize=1024)
-def _read_text(sql: str) -> _Text | None:
-    """Return what SQL text does; None where nothing of that matters."""
-    bare = _COMMENT.sub(" ", sql)
-    text = _Text(
-        _COMMITS.match(bare) is not None,
-        _COMMITS_IMPLICITLY.match(bare) is not None,
-        _SAVEPOINT.match(bare),
-        raw_sql.understood(sql),
-    )
-    return text if any(text) else None
-
-
 def _running_in(context: Any) -> _Running | None:
     """Return what is followed of an execution: kept on it, it goes with it."""
     running: _Running | None = getattr(context, "hydro_hooks_running", None)
@@ -459,18 +369,12 @@ def _set_running(context: Any, running: _Running | None) -> None:
 
 def has_rolled_back(connection: Connection, error: BaseException) -> bool:
     """Return whether the database has rolled back the transaction by itself."""
-    if connection.dialect.name in _MARIADB:
+    if connection.dialect.name in MARIADB:
         return bool(error.args) and error.args[0] == _DEADLOCK
     if connection.dialect.name == "sqlite":
         driver = connection.connection.dbapi_connection
         return not getattr(driver, "in_transaction", True)
     return False
-
-
-def _values_set(table: Table, raw: Raw) -> Mapping[Any, Any]:
-    if raw.columns is None:
-        return dict.fromkeys(table.columns)
-    return {one: None for one in table.columns if one.name.lower() in raw.columns}
 
 
 def _place(context: Any) -> Place | None:
@@ -489,15 +393,3 @@ def _is_text(compiled: Any) -> bool:
 def _is_flushed(context: ExecutionContext) -> bool:
     """Return whether a flush itself made the statement, not a hook in it."""
     return "compiled_cache" in context.execution_options
-
-
-def _follow(log: TransactionLog, match: re.Match[str]) -> None:
-    name = (match["quoted"] or match["name"] or "").lower()
-    if match["set"]:
-        log.savepoint(name)
-    elif match["release"]:
-        log.netting.release(name)
-    elif match["to"]:
-        log.rollback_to(name)
-    else:
-        log.rollback()

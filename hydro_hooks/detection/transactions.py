@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Connection, RootTransaction, Table
 from sqlalchemy.orm import InstanceState
@@ -77,7 +77,7 @@ def written(tracked: TrackedModel, state: InstanceState[Any]) -> frozenset[str]:
     )
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, weakref_slot=True)
 class TransactionLog:
     """What is known of one transaction of one connection.
 
@@ -163,6 +163,9 @@ class TransactionLog:
         self.rollback_to("")
 
 
+_Latest: TypeAlias = "tuple[ref[RootTransaction], ref[TransactionLog]]"
+
+
 class TransactionLogs:
     """The logs of all transactions in progress."""
 
@@ -171,18 +174,26 @@ class TransactionLogs:
             WeakKeyDictionary()
         )
         self._committing: WeakSet[RootTransaction] = WeakSet()
+        # Asked for again and again while one transaction works.
+        self._latest: _Latest | None = None
 
     def of(self, connection: Connection) -> TransactionLog:
         """Return the log of the connection's transaction, begun where there is none."""
         transaction = connection.get_transaction()
-        log = None if transaction is None else self._logs.get(transaction)
+        latest = self._latest
+        if latest is not None and latest[0]() is transaction is not None:
+            log = latest[1]()
+            if log is not None:
+                return log
+        if transaction is None:
+            message = "a tracked row changed outside any transaction"
+            raise RuntimeError(message)
+        log = self._logs.get(transaction)
         if log is None:
-            if transaction is None:
-                message = "a tracked row changed outside any transaction"
-                raise RuntimeError(message)
             log = self._logs[transaction] = TransactionLog()
             log.is_autocommit = _is_autocommit(connection)
             log.writes_at_once = log.is_autocommit or transaction in self._committing
+        self._latest = (ref(transaction), ref(log))
         return log
 
     def find(self, connection: Connection) -> TransactionLog | None:
@@ -195,7 +206,10 @@ class TransactionLogs:
     def take(self, connection: Connection) -> TransactionLog | None:
         """Return the log and forget it."""
         transaction = connection.get_transaction() if self._logs else None
-        return None if transaction is None else self._logs.pop(transaction, None)
+        if transaction is None:
+            return None
+        self._latest = None
+        return self._logs.pop(transaction, None)
 
     def committing(self, connection: Connection) -> None:
         """Note that the connection's transaction is about to be committed.

@@ -32,8 +32,6 @@ class TextMatching:
         target: What it calls the table.
     """
 
-    is_by_key: Final = False
-
     def __init__(self, table: Table, sql: str, raw: Raw, target: Target) -> None:
         self.table = table
         self._sql = sql
@@ -194,18 +192,20 @@ _WORDS: Final = {"null": None, "true": True, "false": False, "default": None}
 def _value(token: Token, raw: Raw, parameters: Any) -> tuple[bool, Any]:
     """Return whether a token is a plain value, and the value."""
     if token.kind == "parameter":
-        if isinstance(parameters, Mapping):
-            return True, parameters.get(_name_in(token.text))
-        if token.text.startswith("$"):
-            return True, parameters[int(token.text[1:]) - 1]
-        return True, parameters[raw.parameters.index(token)]
+        return True, _parameter(token, raw, parameters)
     if token.kind == "number":
         return True, float(token.text) if "." in token.text else int(token.text)
     if token.kind == "string" and token.text.startswith("'") and "\\" not in token.text:
         return True, token.text[1:-1].replace("''", "'")
-    if token.word in _WORDS:
-        return True, _WORDS[token.word]
-    return False, None
+    return token.word in _WORDS, _WORDS.get(token.word)
+
+
+def _parameter(token: Token, raw: Raw, parameters: Any) -> Any:
+    if isinstance(parameters, Mapping):
+        return parameters.get(_name_in(token.text))
+    if token.text.startswith("$"):
+        return parameters[int(token.text[1:]) - 1]
+    return parameters[raw.parameters.index(token)]
 
 
 def _name_in(parameter: str) -> str:

@@ -1,0 +1,284 @@
+"""UPDATE and DELETE, followed.
+
+One outcome is that of all rows where every row of a DELETE is gone, and every row of an
+UPDATE has the constants: if the row count agrees, nothing is read again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from hydro_hooks.detection import dependants, outcome, rows
+from hydro_hooks.detection.following import Following
+from hydro_hooks.detection.matching import Matching
+from hydro_hooks.detection.parts import Kind
+from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.detection.text_matching import TextMatching
+from hydro_hooks.detection.transactions import GONE, Known
+from hydro_hooks.fields import Field
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.transition import Stamp, State, Subject, Values
+
+logger = logging.getLogger("hydro_hooks")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class FollowingChange(Following):
+    """An UPDATE or DELETE.
+
+    Args:
+        matching: Which rows it touches.
+        computed: What those that are held are afterwards, if all goes as it says.
+        foretold: Rows with one outcome for all, by model; kept small, since there may
+            be very many.
+        matched: How many rows it should report.
+        new_keys: Keys that an UPDATE gives to rows.
+        keys: Of the rows that it names, where more depends on them.
+    """
+
+    matching: Matching | TextMatching
+    computed: dict[Subject, Known] = field(default_factory=dict)
+    foretold: dict[TrackedModel, list[tuple[Key, State, Values]]] = field(
+        default_factory=dict
+    )
+    matched: int = 0
+    new_keys: list[Key] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
+
+    def begin(self, connection: Connection, parents: Mapping[Key, Stamp]) -> None:
+        """Read the rows that match, and those that go or change with them."""
+        part = self.part
+        if not self.is_flush:
+            for tracked in part.tracked:
+                self._read_matching(connection, tracked)
+        if part.goes_beyond:
+            self.keys = self._named(connection)
+            stamps = dict.fromkeys(self.keys, self.stamp)
+            self.go_beyond(connection, {**stamps, **parents})
+
+    def _named(self, connection: Connection) -> list[Key]:
+        named = (
+            key
+            for parameters in self.parameters
+            for key in self.matching.keys(connection, parameters, self.place)
+        )
+        return list(dict.fromkeys(named))
+
+    def _read_matching(self, connection: Connection, tracked: TrackedModel) -> None:
+        part = self.part
+        lock = Lock.DELETE if part.kind is Kind.DELETE else Lock.UPDATE
+        is_foretold = self._is_foretold(tracked)
+        rows_of_model = self.foretold.setdefault(tracked, [])
+        matched = 0
+        for parameters, key, row, new_key in self._matching(connection, tracked, lock):
+            matched += 1
+            if is_foretold:
+                rows_of_model.append((key, row.state, row.values))
+                continue
+            self.hold(connection, tracked, key, row)
+            if new_key:
+                self.new_keys.append(new_key)
+            constants = part.constants.get(tracked)
+            if constants is not None:
+                self._compute(tracked, key, row, constants, parameters)
+        self.matched = max(self.matched, matched)
+
+    def _is_foretold(self, tracked: TrackedModel) -> bool:
+        """Return whether one outcome is that of all rows, if the row count agrees."""
+        part = self.part
+        if tracked.reads_tables or part.edges.get(part.table):
+            return False
+        if part.kind is Kind.DELETE:
+            return True
+        constants = part.constants.get(tracked)
+        return (
+            constants is not None
+            and len(self.parameters) == 1
+            and tracked.present is None
+            and self.parameters[0].keys() >= set(constants.values())
+        )
+
+    def _matching(
+        self, connection: Connection, tracked: TrackedModel, lock: Lock
+    ) -> Iterator[tuple[Mapping[str, Any], Key, Found, Key]]:
+        matching = self.matching
+        if isinstance(matching, Matching) and matching.is_by_key:
+            named = {
+                tracked.key(key): parameters
+                for parameters in self.parameters
+                for key in matching.named_keys(parameters)
+            }
+            found = rows.read(connection, tracked, list(named), lock, self.place)
+            for key, row in found.items():
+                yield named[key], key, row, ()
+            return
+        for parameters in self.parameters:
+            for key, row, new_key in matching.found(
+                connection, tracked, parameters, lock, self.place
+            ):
+                yield parameters, key, row, new_key
+
+    def _compute(
+        self,
+        tracked: TrackedModel,
+        key: Key,
+        row: Found,
+        constants: Mapping[Any, str],
+        parameters: Mapping[str, Any],
+    ) -> None:
+        if row.state is State.ABSENT or not parameters.keys() >= set(
+            constants.values()
+        ):
+            return  # its flag is not known, or what is set
+        after = outcome.after(
+            tracked, _with_constants(tracked, row, constants, parameters)
+        )
+        self.computed[Subject(tracked.association, key, self.place)] = after
+
+    def end(self, connection: Connection, rowcount: int, result: Any | None) -> None:
+        """Take the steps: as the statement says, if the row count agrees."""
+        part, count = self.part, self.count_of(rowcount)
+        if part.readers and part.kind is Kind.UPDATE:
+            dependants.touch(self.log, part.table, self.keys, self.place)
+        is_as_said = count == self.matched
+        self._settle_foretold(connection, is_as_said=is_as_said)
+        for tracked in self.models():
+            self._settle(connection, tracked, is_as_said=is_as_said)
+            if count is not None and count > self.matched and not self.is_flush:
+                self._take_late(connection, tracked, count - self.matched)
+
+    def failed(self, connection: Connection) -> None:
+        """Take the steps by what the rows are now."""
+        self._settle_foretold(connection, is_as_said=False)
+        self.new_keys.clear()  # a statement that fails gives no row another key
+        for tracked in self.models():
+            self._settle(connection, tracked, is_as_said=False)
+
+    def _settle_foretold(self, connection: Connection, *, is_as_said: bool) -> None:
+        """Take the steps of rows whose outcome is known; or hold them, to be read."""
+        for tracked, them in self.foretold.items():
+            if not is_as_said:
+                for key, state, values in them:
+                    self.hold(connection, tracked, key, Found(state, values))
+                continue
+            self.log.netting.add_many(
+                (tracked.association, self.place),
+                self._foretold_changes(tracked, them),
+                self.stamp,
+            )
+        self.foretold.clear()
+
+    def _foretold_changes(
+        self, tracked: TrackedModel, them: list[tuple[Key, State, Values]]
+    ) -> Iterator[tuple[Key, State, Values, State, Values | None]]:
+        them.reverse()
+        if self.part.kind is Kind.DELETE:
+            while them:  # and let each go as it is taken
+                key, state, values = them.pop()
+                yield key, state, values, State.ABSENT, None
+            return
+        constants = self.part.constants.get(tracked, {})
+        sets_values = not constants.keys().isdisjoint(tracked.values)
+        no_values = Values(None, None, None)
+        after = {
+            state: _with_constants(
+                tracked, Found(state, no_values), constants, self.parameters[0]
+            ).state
+            for state in (State.ENABLED, State.DISABLED)
+        }
+        while them:
+            key, state, values = them.pop()
+            new = values
+            if sets_values:
+                row = Found(state, values)
+                new = _with_constants(
+                    tracked, row, constants, self.parameters[0]
+                ).values
+            yield key, state, values, after[state], new
+
+    def _settle(
+        self, connection: Connection, tracked: TrackedModel, *, is_as_said: bool
+    ) -> None:
+        """Take the steps of one model's rows, of which it is known what they were."""
+        unknown: list[Key] = list(self.new_keys) if tracked in self.part.tracked else []
+        gone = is_as_said and self.part.kind is Kind.DELETE
+        for subject, before in self.before.items():
+            if subject.association != tracked.association:
+                continue
+            if gone and subject not in self.stamps:
+                self.log.step(subject, before, GONE, self.stamp)
+            elif is_as_said and subject in self.computed:
+                self.log.step(subject, before, self.computed[subject], self.stamp)
+            else:
+                unknown.append(subject.key)
+        self.read_again(connection, tracked, unknown)
+
+    def _take_late(
+        self, connection: Connection, tracked: TrackedModel, missing: int
+    ) -> None:
+        """Look for rows that came to match between our read and the statement.
+
+        Only under READ COMMITTED. See `outcome.before_late()`.
+        """
+        if len(tracked.mapper.tables) > 1 or len(self.parameters) > 1:
+            # It counts rows that are none of the model's, or one row several times.
+            return
+        if self.part.kind is Kind.UPDATE:
+            for key, row in self._matching_now(connection, tracked):
+                if Subject(tracked.association, key, self.place) not in self.before:
+                    missing -= 1
+                    self.step_late(connection, tracked, key, row)
+        if missing > 0:
+            logger.warning(
+                "%d row(s) of %s that another transaction brought in during the"
+                " statement at %s are not recorded; hydro-hooks reconcile finds them",
+                missing,
+                tracked.model.__name__,
+                self.stamp.origin or "an unknown place",
+            )
+
+    def _matching_now(
+        self, connection: Connection, tracked: TrackedModel
+    ) -> Iterator[tuple[Key, Found]]:
+        matching, [parameters] = self.matching, self.parameters
+        if isinstance(matching, Matching) and matching.is_by_key:
+            named = [tracked.key(key) for key in matching.named_keys(parameters)]
+            found = rows.read(connection, tracked, named, Lock.NONE, self.place)
+            yield from found.items()
+            return
+        for key, row, _ in matching.found(
+            connection, tracked, parameters, Lock.NONE, self.place
+        ):
+            yield key, row
+
+
+def _with_constants(
+    tracked: TrackedModel,
+    row: Found,
+    constants: Mapping[Field, str],
+    parameters: Mapping[str, Any],
+) -> Found:
+    """Return a row that is there after an UPDATE has set constants."""
+    present: Any = tracked.present
+    enabled: Any = tracked.enabled
+    state, values = row
+    if present in constants or enabled in constants:
+        is_present = parameters[constants[present]] if present in constants else True
+        is_enabled = (
+            parameters[constants[enabled]]
+            if enabled in constants
+            else state is State.ENABLED
+        )
+        state = tracked.state(is_present, is_enabled)
+    if not constants.keys().isdisjoint(tracked.values):
+        new: list[Any] = [
+            parameters[constants[one]] if one in constants else old  # type: ignore[index]
+            for one, old in zip(tracked.values, values, strict=True)
+        ]
+        values = Values(*new)
+    return Found(state, values)

@@ -1,0 +1,245 @@
+"""INSERT, followed: the rows that it makes, and those that it meets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import InvalidRequestError
+
+from hydro_hooks.detection import counters, dependants, inserting, rows
+from hydro_hooks.detection.counters import Mark
+from hydro_hooks.detection.following import Following
+from hydro_hooks.detection.inserting import Given, Inserting
+from hydro_hooks.detection.raw_sql import Raw
+from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.detection.text_matching import given_by_text
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.transition import Stamp, Subject
+
+logger = logging.getLogger("hydro_hooks")
+
+_TWICE: Final = 2
+"""How often MariaDB counts a row that an INSERT met and changed."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class FollowingInsert(Following):
+    """An INSERT.
+
+    Args:
+        row: How its rows are known.
+        given: What the program gives of them.
+        stood: Where the table's counter stood before.
+    """
+
+    row: Inserting
+    given: list[Given] = field(default_factory=list)
+    stood: Mark | None = None
+
+    def take_text(self, raw: Raw) -> None:
+        """Take what an INSERT written as text says of its rows."""
+        self.given = given_by_text(
+            self.part.table, self.row.wanted, raw, self.parameters
+        )
+
+    def begin(self, connection: Connection, parents: Mapping[Key, Stamp]) -> None:
+        """Read the rows that it will meet, and where the table's counter stands."""
+        part, row = self.part, self.row
+        self.given = self._given(connection)
+        if (row.meets or self._may_keep_some(connection)) and not self.is_flush:
+            for tracked in part.tracked:
+                self._read_met(connection, tracked)
+        if part.edges:
+            replaced = row.met_keys(connection, self.given, self.place)
+            self.go_beyond(connection, dict.fromkeys(replaced, self.stamp))
+        keys = row.keys_in(self.given)
+        is_told = part.element is not None and inserting.is_told(
+            part.element, self.parameters
+        )
+        if (row.meets or not is_told) and (not keys or len(keys) < len(self.given)):
+            self.stood = counters.mark(connection, part.table, self.place)
+
+    def _may_keep_some(self, connection: Connection) -> bool:
+        """Return whether the rows before one that fails are kept."""
+        return len(self.parameters) > 1 and connection.dialect.name != "postgresql"
+
+    def _given(self, connection: Connection) -> list[Given]:
+        part, row = self.part, self.row
+        if part.element is None:
+            return self.given
+        if part.selected is None:
+            return inserting.given_by(part.element, row.wanted, self.parameters)
+        return [
+            given
+            for parameters in self.parameters
+            for given in part.selected.given(
+                connection, row.wanted, parameters, self.place
+            )
+        ]
+
+    def _read_met(self, connection: Connection, tracked: TrackedModel) -> None:
+        """Read the rows that an INSERT will meet, under the lock that it will take."""
+        row = self.row
+        # On MariaDB a locking read of a key that is not there blocks other INSERTs.
+        is_gapped = (
+            connection.dialect.name in counters.MARIADB
+            and not _is_read_committed(connection)
+        )
+        leaves = row.leaves or not row.meets
+        lock = Lock.NONE if leaves or is_gapped else Lock.UPDATE
+        found = row.met(connection, tracked, self.given, lock, self.place)
+        if is_gapped and found and not leaves:
+            found = rows.read(connection, tracked, list(found), Lock.UPDATE, self.place)
+        for key, one in found.items():
+            self.hold(connection, tracked, key, one)
+
+    def end(self, connection: Connection, rowcount: int, result: Any | None) -> None:
+        """Take the steps of the rows that were made, and of those that were met."""
+        self._settle(connection, self.count_of(rowcount), result)
+
+    def failed(self, connection: Connection) -> None:
+        """Take the steps of the rows that were kept."""
+        if self.row.meets or self._may_keep_some(connection):
+            self._settle(connection, None, None)
+
+    def _settle(
+        self, connection: Connection, count: int | None, result: Any | None
+    ) -> None:
+        part = self.part
+        keys = self._inserted(connection, count, result)
+        if part.readers:
+            dependants.touch(self.log, part.table, keys, self.place)
+        if self.is_flush:
+            return
+        for tracked in part.tracked:
+            self._settle_model(connection, tracked, keys, count)
+        for tracked in self.models():
+            if tracked not in part.tracked:  # what a replaced row took along
+                self.read_again(connection, tracked, self._held(tracked))
+
+    def _held(self, tracked: TrackedModel) -> list[Key]:
+        return [
+            subject.key
+            for subject in self.before
+            if subject.association == tracked.association
+        ]
+
+    def _settle_model(
+        self,
+        connection: Connection,
+        tracked: TrackedModel,
+        keys: list[Key],
+        count: int | None,
+    ) -> None:
+        row = self.row
+        asked = dict.fromkeys(tracked.key(key) for key in keys)
+        if row.meets:
+            met = row.met(connection, tracked, self.given, Lock.NONE, self.place)
+            asked.update(dict.fromkeys(met))
+        asked.update(dict.fromkeys(self._held(tracked)))
+        found = rows.read(connection, tracked, list(asked), Lock.NONE, self.place)
+        if row.meets and not self._is_renewed(tracked, found):
+            self._leave_others(connection, tracked, asked, count)
+        for key in asked:
+            self.compare(tracked, key, found.get(key))
+
+    def _is_renewed(self, tracked: TrackedModel, found: Mapping[Key, Found]) -> bool:
+        """Return whether a row that was met has gone: another took its place."""
+        return any(key not in found for key in self._held(tracked))
+
+    def _inserted(
+        self, connection: Connection, count: int | None, result: Any | None
+    ) -> list[Key]:
+        """Return the keys of the rows that an INSERT made, or may have made."""
+        row = self.row
+        keys = row.keys_in(self.given)
+        if self.stood is not None:
+            new = counters.beyond(
+                connection,
+                self.stood,
+                self.place,
+                count=None if row.meets or count is None else count - len(keys),
+                first=None if result is None else _first_number(connection, result),
+                is_committed=self.log.is_autocommit,
+            )
+            keys = list(dict.fromkeys((*keys, *(new or ()))))
+        elif not row.meets and not keys and result is not None:
+            keys = _told(result)
+        if not row.meets and count is not None and len(set(keys)) < count:
+            logger.warning(
+                "%d of the %d row(s) that were inserted into %s at %s cannot be found"
+                " and are not recorded; hydro-hooks reconcile finds them",
+                count - len(set(keys)),
+                count,
+                self.part.table.name,
+                self.stamp.origin or "an unknown place",
+            )
+        return keys
+
+    def _leave_others(
+        self,
+        connection: Connection,
+        tracked: TrackedModel,
+        asked: dict[Key, None],
+        count: int | None,
+    ) -> None:
+        """Leave out rows that another transaction has made since they were read."""
+        new = [
+            key
+            for key in asked
+            if Subject(tracked.association, key, self.place) not in self.before
+        ]
+        if not new:
+            return
+        if connection.dialect.name == "postgresql":
+            made = counters.made_here(
+                connection,
+                self.part.table,
+                new,
+                self.place,
+                is_committed=self.log.is_autocommit,
+            )
+        elif (
+            connection.dialect.name in counters.MARIADB
+            and (count, len(self.given), len(new)) == (_TWICE, 1, 1)
+            and not self.row.returns
+        ):
+            made = {new[0]: False}
+        else:
+            return
+        # A row that is given twice is made by the one and changed by the other.
+        is_repeated = any(self.row.repeats(self.given))
+        for key in new:
+            is_new = made.get(key)
+            if is_new or (is_new is False and is_repeated):
+                continue
+            del asked[key]
+            if is_new is False:
+                found = rows.read(connection, tracked, [key], Lock.NONE, self.place)
+                for one in found.values():
+                    self.step_late(connection, tracked, key, one)
+
+
+def _is_read_committed(connection: Connection) -> bool:
+    level = connection.get_execution_options().get("isolation_level")
+    return (level or connection.default_isolation_level) == "READ COMMITTED"
+
+
+def _told(result: Any) -> list[Key]:
+    """Return the key that the result of a single INSERT tells."""
+    try:
+        told = result.inserted_primary_key_rows
+    except InvalidRequestError:
+        return []
+    return [tuple(key) for key in told or () if None not in key]
+
+
+def _first_number(connection: Connection, result: Any) -> int | None:
+    if connection.dialect.name not in counters.MARIADB:
+        return None
+    number: int | None = result.lastrowid
+    return number or None
