@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import tracked_models
-from databases import KINDS, Database, empty_database
+from databases import KINDS, Database, empty_database, prepared_database
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,10 @@ from hydro_hooks.cause import UNATTRIBUTED, current_cause
 
 @pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    yield from empty_database(request.param, tmp_path)
+    """Yield an empty database; with our tables, if `engine` is to have them in it."""
+    is_prepared = "engine" in request.fixturenames
+    make = prepared_database if is_prepared else empty_database
+    yield from make(request.param, tmp_path)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import URL, Engine, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+
+from hydro_hooks import tables
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 SERVERS = {
@@ -68,27 +80,108 @@ def empty_database(kind: str, folder: Path) -> Iterator[Database]:
     if kind == "sqlite":
         yield Database(kind=kind, url=make_url(f"sqlite:///{folder / 'app.db'}"))
         return
+    name = f"hydro_test_{os.getpid()}"
+    url = _created(kind, name)
+    try:
+        yield Database(kind=kind, url=url)
+    finally:
+        _drop(kind, name)
+
+
+_prepared: dict[str, URL] = {}
+"""By kind, this process' database that keeps the tables of hydro_hooks."""
+
+
+def prepared_database(kind: str, folder: Path) -> Iterator[Database]:
+    """Yield a database that is empty but for the tables of hydro_hooks, or skip.
+
+    To make these anew for each test takes a server longer than most tests.
+    """
+    if kind == "sqlite":
+        yield from empty_database(kind, folder)
+        return
+    if kind not in _prepared:
+        name = f"hydro_test_{os.getpid()}_prepared"
+        _prepared[kind] = _created(kind, name)
+        atexit.register(_drop, kind, name)
+    database = Database(kind=kind, url=_prepared[kind])
+    engine = create_engine(database.url, poolclass=NullPool)
+    with engine.begin() as connection:
+        {"postgresql": _clean_postgresql, "mariadb": _clean_mariadb}[kind](connection)
+    tables.create_tables(engine)
+    yield database
+
+
+def _admin(kind: str) -> Engine:
     variable, default = SERVERS[kind]
     server = make_url(os.environ.get(variable, default))
-    name = f"hydro_test_{os.getpid()}"
-    admin = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    drop = f"DROP DATABASE IF EXISTS {name}"
-    if kind == "postgresql":
-        drop += " WITH (FORCE)"
+    return create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+
+def _created(kind: str, name: str) -> URL:
+    admin = _admin(kind)
     try:
+        _drop(kind, name)
         with admin.connect() as connection:
-            connection.execute(text(drop))
             connection.execute(text(f"CREATE DATABASE {name}"))
     except DBAPIError as error:
         reason = (
-            f"{kind} does not answer: start one, or set {variable} to its SQLAlchemy"
-            f" URL (now {server!r}): {error.orig}"
+            f"{kind} does not answer: start one, or set {SERVERS[kind][0]} to its"
+            f" SQLAlchemy URL (now {admin.url!r}): {error.orig}"
         )
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    try:
-        yield Database(kind=kind, url=server.set(database=name))
-    finally:
-        with admin.connect() as connection:
-            connection.execute(text(drop))
+    return admin.url.set(database=name)
+
+
+def _drop(kind: str, name: str) -> None:
+    force = " WITH (FORCE)" if kind == "postgresql" else ""
+    with _admin(kind).connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name}{force}"))
+
+
+def _clean_postgresql(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    schemas = connection.exec_driver_sql(
+        "SELECT quote_ident(nspname) FROM pg_namespace"
+        " WHERE nspname NOT IN ('public', 'information_schema')"
+        " AND nspname NOT LIKE 'pg\\_%%'"
+    ).scalars()
+    for schema in schemas.all():
+        connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
+    found = connection.exec_driver_sql(
+        "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public'"
+    ).scalars()
+    names = set(found)
+    kept = names & tables.metadata.tables.keys()
+    if names - kept:
+        connection.exec_driver_sql(f"DROP TABLE {', '.join(names - kept)} CASCADE")
+    if kept:
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(kept)} RESTART IDENTITY")
+
+
+def _clean_mariadb(connection: Connection) -> None:
+    sessions = connection.exec_driver_sql(
+        "SELECT id FROM information_schema.processlist"
+        " WHERE db = database() AND id <> connection_id()"
+    ).scalars()
+    for session in sessions.all():
+        # It may be gone by itself meanwhile.
+        with contextlib.suppress(DBAPIError):
+            connection.exec_driver_sql(f"KILL {session}")
+    found = connection.exec_driver_sql(
+        "SELECT table_name, coalesce(auto_increment, 2) > 1"
+        " FROM information_schema.tables WHERE table_schema = database()"
+    ).all()
+    connection.exec_driver_sql("SET foreign_key_checks = 0")
+    others = [f"`{name}`" for name, _ in found if name not in tables.metadata.tables]
+    if others:
+        connection.exec_driver_sql(f"DROP TABLE {', '.join(others)}")
+    for name, is_used in found:
+        if name in tables.metadata.tables and is_used:
+            connection.exec_driver_sql(f"TRUNCATE {name}")
+    connection.exec_driver_sql("SET foreign_key_checks = 1")

@@ -451,3 +451,14 @@ def test_a_delete_in_a_cte_takes_the_children_with_it(session: Session) -> None:
         "installation.destroy 1: closed",
         *BELOW_INSTALLATION_1,
     ]
+
+
+def test_a_root_that_is_not_tracked_goes_without_a_warning(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    family(session)
+
+    session.execute(delete(Account).where(Account.name != "nobody"))
+    session.commit()
+
+    assert caplog.messages == []

@@ -149,7 +149,8 @@ class FollowingChange(Following):
         self._settle_foretold(connection, is_as_said=is_as_said)
         for tracked in self.models():
             self._settle(connection, tracked, is_as_said=is_as_said)
-            if count is not None and count > self.matched and not self.is_flush:
+        if count is not None and count > self.matched and not self.is_flush:
+            for tracked in part.tracked:
                 self._take_late(connection, tracked, count - self.matched)
 
     def failed(self, connection: Connection) -> None:
@@ -236,7 +237,7 @@ class FollowingChange(Following):
         if missing > 0:
             logger.warning(
                 "%d row(s) of %s that another transaction brought in during the"
-                " statement at %s are not recorded; hydro-hooks reconcile finds them",
+                " statement at %s are not recorded",
                 missing,
                 tracked.model.__name__,
                 self.stamp.origin or "an unknown place",

@@ -172,7 +172,7 @@ class FollowingInsert(Following):
         if not row.meets and count is not None and len(set(keys)) < count:
             logger.warning(
                 "%d of the %d row(s) that were inserted into %s at %s cannot be found"
-                " and are not recorded; hydro-hooks reconcile finds them",
+                " and are not recorded",
                 count - len(set(keys)),
                 count,
                 self.part.table.name,

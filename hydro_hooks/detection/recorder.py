@@ -33,6 +33,8 @@ OnFailure: TypeAlias = Literal["raise", "log"]
 
 _SAVEPOINT: Final = "hydro_hooks_recording"
 _IN_FAILED_TRANSACTION: Final = "25P02"
+_IN_ERROR: Final = 3
+"""libpq's PQTRANS_INERROR, as psycopg tells it."""
 _CONFLICTS: Final = frozenset({"40001", "40P01", "1213", "1205", "1020"})
 """Serialization failures, deadlocks, lock time-outs: SQLSTATE or MariaDB's number."""
 
@@ -92,7 +94,7 @@ class Recorder:
         # nothing.
         transitions = self._transitions(log)
         first = next(transitions, None)
-        if first is None:
+        if first is None or _is_given_up(connection):
             return
         transitions = itertools.chain((first,), transitions)
         if self.on_failure == "log":
@@ -142,7 +144,7 @@ class Recorder:
         remedy = "Call rollback() before the session or connection is used again"
         if log.is_autocommit:
             outcome = "the change is committed without them (AUTOCOMMIT)"
-            remedy = "hydro-hooks reconcile finds what is missing"
+            remedy = "What is missing has to be found in the tables"
         message = (
             f"{count} event(s) could not be written, so {outcome}: {_explain(error)}."
             f" {remedy}"
@@ -245,6 +247,17 @@ def _cause_of(error: Exception) -> BaseException | None:
 
 def _roll_back(connection: Connection) -> None:
     connection.connection.rollback()
+
+
+def _is_given_up(connection: Connection) -> bool:
+    """Return whether PostgreSQL has given the transaction up, where its driver knows.
+
+    Asked first: psycopg takes a statement that failed in a pipeline for prepared.
+    """
+    if connection.dialect.name != "postgresql":
+        return False
+    info = getattr(connection.connection.dbapi_connection, "info", None)
+    return getattr(info, "transaction_status", None) == _IN_ERROR
 
 
 def _is_rolled_back_anyway(error: Exception) -> bool:

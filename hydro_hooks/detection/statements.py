@@ -348,8 +348,7 @@ class Statements:
         log.doubted.update(tracked.association for tracked in reached)
         names = ", ".join(dict.fromkeys(one.model.__name__ for one in reached))
         logger.warning(
-            "A statement on %s may change rows of %s that are not recorded, at %s: %s;"
-            " hydro-hooks reconcile finds them",
+            "A statement on %s may change rows of %s that are not recorded, at %s: %s",
             ", ".join(dict.fromkeys(table.name for table in tables)),
             names or "tracked models",
             origin.here() or "an unknown place",
