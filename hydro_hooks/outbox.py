@@ -177,7 +177,9 @@ class Recording:
         if integration is not None:
             integration, told = _told_id(integration)
             payload += f',"jiraIntegrationId":{told}'
-        aggregate_id = integration or host or f"{subject.association}:{key}"[:MAX_VALUE]
+        aggregate_id = integration
+        if aggregate_id is None:
+            aggregate_id = host or f"{subject.association}:{key}"[:MAX_VALUE]
         return (
             event_id,
             subject.association,

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
+import hypothesis.strategies as st
 import pytest
+from hypothesis import HealthCheck, given, settings
 from sample_events import ids_in, record, rows_in, sample_event, sample_events
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, delete, event
 
-from hydro_hooks import outbox, schema, tables
+from hydro_hooks import Cause, outbox, schema, tables
+from hydro_hooks.event import event_of, new_id
 from hydro_hooks.tables import SHARDS
+from hydro_hooks.transition import Action, Stamp, State, Subject, Transition, Values
 
 
 def test_an_event_comes_back_as_it_was_recorded(engine: Engine) -> None:
@@ -89,3 +96,80 @@ def test_what_waits_is_counted_from_the_oldest_on(engine: Engine) -> None:
         waiting = outbox.waiting(connection)
 
     assert waiting == outbox.Waiting(count=3, oldest_occurred_at=oldest)
+
+
+def odd_text(most: int) -> st.SearchStrategy[str]:
+    """Return text as rows have it: long, of any character, lone surrogates too."""
+    return st.text(max_size=most) | st.sampled_from(
+        ["x" * 300, "é😀", 'a"b\\c\n', "\0"]
+    )
+
+
+WORDS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"),
+    min_size=1,
+    max_size=30,
+)
+IDS = st.none() | st.integers(-(2**40), 2**60) | odd_text(20) | st.just(UUID(int=7))
+TRANSITIONS = st.builds(
+    Transition,
+    st.builds(
+        Subject,
+        st.sampled_from(["installation", "subscription", 'odd "name"']),
+        st.tuples(st.integers() | odd_text(10) | st.just(Decimal("1.50")))
+        | st.tuples(st.integers(), odd_text(10)),
+    ),
+    st.sampled_from(Action),
+    st.sampled_from(State),
+    st.sampled_from(State),
+    st.none() | st.builds(Values, IDS, st.none() | odd_text(30), IDS),
+    st.builds(
+        Stamp,
+        st.builds(
+            Cause,
+            reason=WORDS,
+            github_actor=st.none() | WORDS | st.integers(1, 2**40),
+            jira_actor=st.none() | WORDS,
+            note=st.none() | WORDS,
+        ),
+        st.integers(0, 4 * 10**9).map(lambda at: datetime.fromtimestamp(at / 7, UTC)),
+        st.none() | odd_text(30),
+    ),
+)
+
+
+@given(transitions=st.lists(TRANSITIONS, min_size=1, max_size=4))
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_a_row_made_from_a_template_is_that_of_its_event(
+    engine: Engine, transitions: list[Transition]
+) -> None:
+    ids, transaction_id = [new_id() for _ in transitions], new_id()
+
+    with engine.begin() as connection:
+        outbox.Recording(connection, transaction_id).write(transitions, ids)
+    quick = stored_rows(engine)
+    with engine.begin() as connection:
+        outbox.record(
+            connection,
+            [
+                event_of(one, id=event_id, transaction_id=transaction_id)
+                for one, event_id in zip(transitions, ids, strict=True)
+            ],
+        )
+
+    assert quick == stored_rows(engine)
+
+
+def stored_rows(engine: Engine) -> list[dict[str, Any]]:
+    """Return the rows of the outbox but for their numbers, and empty it."""
+    rows = [
+        {name: value for name, value in row.items() if name != "seq"}
+        for row in rows_in(engine, tables.outbox)
+    ]
+    with engine.begin() as connection:
+        connection.execute(delete(tables.outbox))
+    return rows
