@@ -75,6 +75,18 @@ def begin_explicitly(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN")
 
 
+def enforce_foreign_keys(engine: Engine) -> None:
+    """Make SQLite perform what foreign keys say."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def connect(dbapi_connection: Any, _record: object) -> None:
+        dbapi_connection.execute("PRAGMA foreign_keys = ON")
+
+    engine.dispose()
+
+
 def empty_database(kind: str, folder: Path) -> Iterator[Database]:
     """Yield an empty database, or skip (in CI: fail) where there is no server."""
     if kind == "sqlite":

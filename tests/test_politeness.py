@@ -531,3 +531,27 @@ def test_a_refused_commit_of_an_async_session_leaves_a_clean_connection(
         return found
 
     assert asyncio.run(story()) is True
+
+
+def test_an_update_does_not_wait_for_a_locked_row_that_it_spares(
+    database: Database, tracked: Engine
+) -> None:
+    if database.kind != "mariadb":
+        pytest.skip("about what MariaDB's UPDATE passes by under READ COMMITTED")
+    with Session(tracked) as session:
+        stored(session, Installation(id=1), Installation(id=2, jira_host="theirs"))
+    engine = database.engine(isolation_level="READ COMMITTED")
+    with Session(engine) as theirs, Session(engine) as ours:
+        theirs.execute(text("SELECT * FROM installation WHERE id = 2 FOR UPDATE"))
+        ours.execute(text("SET innodb_lock_wait_timeout = 1"))
+
+        ours.execute(
+            update(Installation)
+            .where(Installation.jira_host != "theirs")
+            .values(enabled=False)
+        )
+        ours.commit()
+        theirs.rollback()
+
+        assert [one.subject_id for one in recorded(ours)] == ["1"]
+    engine.dispose()

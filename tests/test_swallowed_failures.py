@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from databases import enforce_foreign_keys
 from sqlalchemy import (
     Engine,
     bindparam,
     case,
     delete,
-    event,
     insert,
     inspect,
     null,
@@ -52,16 +52,6 @@ def keys(session: Session) -> list[int]:
 def disable(session: Session, key: int) -> None:
     statement = update(Installation).where(Installation.id == key)
     session.execute(statement.values(enabled=False))
-
-
-def enforce_foreign_keys(engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def connect(dbapi_connection: Any, _record: object) -> None:
-            dbapi_connection.execute("PRAGMA foreign_keys = ON")
-
-        engine.dispose()
 
 
 Insert = Callable[[Session, list[dict[str, Any]]], None]

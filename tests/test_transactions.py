@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from databases import enforce_foreign_keys
+from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import (
     IntegrityError,
     InvalidRequestError,
@@ -277,9 +278,7 @@ def test_a_commit_that_fails_records_nothing(tracked: Engine) -> None:
     }.get(tracked.dialect.name)
     if deferred is None:
         pytest.skip("MariaDB checks no constraint at the commit")
-    if tracked.dialect.name == "sqlite":
-        event.listen(tracked, "connect", _enforce_foreign_keys)
-        tracked.dispose()
+    enforce_foreign_keys(tracked)
     with tracked.begin() as connection:
         connection.execute(text(deferred))
     with Session(tracked) as session:
@@ -292,11 +291,6 @@ def test_a_commit_that_fails_records_nothing(tracked: Engine) -> None:
         session.commit()
 
         assert [event.subject_id for event in recorded(session)] == ["2"]
-
-
-def _enforce_foreign_keys(dbapi_connection: object, _record: object) -> None:
-    assert hasattr(dbapi_connection, "execute")
-    dbapi_connection.execute("PRAGMA foreign_keys = ON")
 
 
 def test_a_transaction_that_postgresql_gave_up_records_and_raises_nothing(

@@ -1,7 +1,10 @@
 """Detection: from what SQLAlchemy does to steps, and at the commit to events.
 
-`unit_of_work` sees the changes of sessions, `statements` what goes past them; `stamps`
-and `origin` know who made a change, when and where; `rows` asks the database what a row
-was; `transactions` keeps the steps of each connection's transaction; `recorder` writes
-their net into the outbox.
+`unit_of_work` sees the changes of sessions; `stamps` and `origin` know who made a
+change, when and where. `statements` sees what goes past the sessions, and has it
+followed: `parts` and `text_parts` say what a statement does; `matching`, `inserting`
+and `text_matching` which rows; `reach` what the database changes with them;
+`dependants` whose values come from them; `raw_sql` and `sql_text` read text. `rows` and
+`counters` ask the database. `transactions` keeps the steps of each connection's
+transaction; `recorder` writes their net into the outbox.
 """

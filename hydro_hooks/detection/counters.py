@@ -31,6 +31,12 @@ from hydro_hooks.transition import Place
 MARIADB: Final = frozenset({"mysql", "mariadb"})
 
 
+def is_read_committed(connection: Connection) -> bool:
+    """Return whether each statement of the connection sees what is committed."""
+    level = connection.get_execution_options().get("isolation_level")
+    return (level or connection.default_isolation_level) == "READ COMMITTED"
+
+
 class Mark(NamedTuple):
     """Where a database's counter for a table stood; `value`: the last number given."""
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from hydro_hooks.detection import dependants, outcome, rows
+from hydro_hooks.detection.counters import MARIADB, is_read_committed
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.matching import Matching
 from hydro_hooks.detection.parts import Kind
@@ -117,11 +118,25 @@ class FollowingChange(Following):
             for key, row in found.items():
                 yield named[key], key, row, ()
             return
+        if lock is Lock.UPDATE and not matching.sets_key and _passes_by(connection):
+            yield from self._matching_unlocked(connection, tracked)
+            return
         for parameters in self.parameters:
             for key, row, new_key in matching.found(
                 connection, tracked, parameters, lock, self.place
             ):
                 yield parameters, key, row, new_key
+
+    def _matching_unlocked(
+        self, connection: Connection, tracked: TrackedModel
+    ) -> Iterator[tuple[Mapping[str, Any], Key, Found, Key]]:
+        """Yield the rows that match now, locked one by one and not while looking."""
+        for parameters in self.parameters:
+            named = self.matching.keys(connection, parameters, self.place)
+            keys = [tracked.key(key) for key in named]
+            found = rows.read(connection, tracked, keys, Lock.UPDATE, self.place)
+            for key, row in found.items():
+                yield parameters, key, row, ()
 
     def _compute(
         self,
@@ -206,7 +221,7 @@ class FollowingChange(Following):
         self, connection: Connection, tracked: TrackedModel, *, is_as_said: bool
     ) -> None:
         """Take the steps of one model's rows, of which it is known what they were."""
-        unknown: list[Key] = list(self.new_keys) if tracked in self.part.tracked else []
+        unknown: list[Key] = []
         gone = is_as_said and self.part.kind is Kind.DELETE
         for subject, before in self.before.items():
             if subject.association != tracked.association:
@@ -217,6 +232,8 @@ class FollowingChange(Following):
                 self.log.step(subject, before, self.computed[subject], self.stamp)
             else:
                 unknown.append(subject.key)
+        if tracked in self.part.tracked:
+            unknown += self.new_keys
         self.read_again(connection, tracked, unknown)
 
     def _take_late(
@@ -256,6 +273,14 @@ class FollowingChange(Following):
             connection, tracked, parameters, Lock.NONE, self.place
         ):
             yield key, row
+
+
+def _passes_by(connection: Connection) -> bool:
+    """Return whether an UPDATE passes by rows that others have locked and it spares.
+
+    MariaDB's does, under READ COMMITTED; a locking SELECT would wait for them.
+    """
+    return connection.dialect.name in MARIADB and is_read_committed(connection)
 
 
 def _with_constants(

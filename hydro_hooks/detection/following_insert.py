@@ -87,7 +87,7 @@ class FollowingInsert(Following):
         # On MariaDB a locking read of a key that is not there blocks other INSERTs.
         is_gapped = (
             connection.dialect.name in counters.MARIADB
-            and not _is_read_committed(connection)
+            and not counters.is_read_committed(connection)
         )
         leaves = row.leaves or not row.meets
         lock = Lock.NONE if leaves or is_gapped else Lock.UPDATE
@@ -222,11 +222,6 @@ class FollowingInsert(Following):
                 found = rows.read(connection, tracked, [key], Lock.NONE, self.place)
                 for one in found.values():
                     self.step_late(connection, tracked, key, one)
-
-
-def _is_read_committed(connection: Connection) -> bool:
-    level = connection.get_execution_options().get("isolation_level")
-    return (level or connection.default_isolation_level) == "READ COMMITTED"
 
 
 def _told(result: Any) -> list[Key]:

@@ -82,6 +82,11 @@ class Matching:
         """Return whether the statement names its rows by primary key."""
         return self._key is not None and not self._new_key
 
+    @property
+    def sets_key(self) -> bool:
+        """Return whether the statement gives its rows other keys."""
+        return bool(self._new_key)
+
     def keys(
         self,
         connection: Connection,

@@ -7,6 +7,7 @@ be unknown, never guessed.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ _TOKEN: Final = re.compile(
 )
 _VERBS: Final = frozenset({"insert", "replace", "update", "delete", "truncate"})
 _WRITERS: Final = _VERBS | {"merge", "copy", "load"}
-_WRITES: Final = re.compile(rf"\b(?:{'|'.join(sorted(_WRITERS))})\b", re.IGNORECASE)
+WRITES: Final = re.compile(rf"\b(?:{'|'.join(sorted(_WRITERS))})\b", re.IGNORECASE)
 _MODIFIERS: Final = frozenset(
     {"into", "from", "only", "table", "ignore", "low_priority", "quick", "delayed",
      "high_priority", "or", "rollback", "abort", "fail", "data", "infile", "local"}
@@ -133,12 +134,13 @@ def tokens_of(sql: str) -> list[Token]:
     return tokens
 
 
+@functools.lru_cache(maxsize=512)
 def understood(sql: str) -> Raw | None:
     """Return what a statement changes; None for one that writes nothing."""
     tokens = tokens_of(sql)
     while tokens and tokens[-1].text == ";":
         tokens.pop()
-    if not tokens or _WRITES.search(sql) is None:
+    if not tokens:
         return None
     read = {
         "update": _update,

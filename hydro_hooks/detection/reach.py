@@ -89,6 +89,11 @@ class Reach:
         """Return the table of which this may be an annotated copy, if it matters."""
         return self._mattering.get(table)
 
+    def is_in(self, sql: str) -> bool:
+        """Return whether the name of a table that matters stands in SQL text."""
+        text = sql.lower()
+        return any(table.name.lower() in text for table in self._mattering)
+
     def named(self, name: str) -> list[Table]:
         """Return the tables that matter with a name, in any schema, without case."""
         return [one for one in self._mattering if one.name.lower() == name.lower()]

@@ -6,7 +6,7 @@ import functools
 import re
 from typing import Final, NamedTuple
 
-from hydro_hooks.detection.raw_sql import Raw, understood
+from hydro_hooks.detection.raw_sql import WRITES
 from hydro_hooks.detection.transactions import TransactionLog
 
 _COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
@@ -39,13 +39,13 @@ class SqlText(NamedTuple):
         commits: Whether it ends the transaction.
         commits_on_mariadb: Whether MariaDB commits before it, unasked.
         savepoint: Where it sets, releases or rolls back to one, or rolls back all.
-        raw: What it writes.
+        writes: Whether it has a word for changing rows.
     """
 
     commits: bool
     commits_on_mariadb: bool
     savepoint: re.Match[str] | None
-    raw: Raw | None
+    writes: bool
 
 
 @functools.lru_cache(maxsize=1024)
@@ -56,7 +56,7 @@ def classified(sql: str) -> SqlText | None:
         _COMMITS.match(bare) is not None,
         _COMMITS_IMPLICITLY.match(bare) is not None,
         _SAVEPOINT.match(bare),
-        understood(sql),
+        WRITES.search(sql) is not None,
     )
     return text if any(text) else None
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Select, Table, TextClause
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled
 
-from hydro_hooks.detection import origin, rows, sql_text, stamps
+from hydro_hooks.detection import origin, raw_sql, rows, sql_text, stamps
 from hydro_hooks.detection.counters import MARIADB
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.following_change import FollowingChange
@@ -316,22 +316,25 @@ class Statements:
         commits = text.commits_on_mariadb and connection.dialect.name in MARIADB
         if commits or text.commits:
             self._conclude(connection)
-        if text.raw is None:
-            return
         self._reach.renew()
-        named = named_in(connection, text.raw, self._reach)
+        raw = None
+        if text.writes and self._reach.is_in(sql):
+            raw = raw_sql.understood(sql)
+        if raw is None:
+            return
+        named = named_in(connection, raw, self._reach)
         if not named:
             return
         log = self._logs.of(connection)
-        if text.raw.form is None:
+        if raw.form is None:
             tables = [table for _, table in named]
             self._warn(log, tables, "its form is not understood")
             return
         followed = []
-        for part, place in text_parts(connection, sql, text.raw, named, self._reach):
+        for part, place in text_parts(connection, sql, raw, named, self._reach):
             following = self._follow(log, part, place, sets)
             if isinstance(following, FollowingInsert):
-                following.take_text(text.raw)
+                following.take_text(raw)
             followed.append(following)
         self._begin(
             connection, log, followed, context, is_flushed=False, commits=commits

@@ -38,6 +38,11 @@ class TextMatching:
         self._raw = raw
         self._target = target
 
+    @property
+    def sets_key(self) -> bool:
+        """Return whether the statement gives its rows other keys."""
+        return bool(self._new_key()[0])
+
     def keys(
         self, connection: Connection, parameters: Any, _place: Place | None
     ) -> list[Key]:
