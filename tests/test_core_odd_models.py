@@ -228,6 +228,28 @@ def test_statements_on_a_translated_schema_are_recorded(
     ]
 
 
+def test_a_schema_whose_table_is_nowhere_else_is_followed(
+    tracked: Engine, elsewhere: dict[str | None, str]
+) -> None:
+    with tracked.begin() as connection:
+        for name in ("subscription", "installation"):
+            connection.execute(text(f"DROP TABLE {name}"))
+    options = {"schema_translate_map": elsewhere}
+
+    with tracked.connect().execution_options(**options) as connection:
+        connection.execute(ROWS.insert().values(id=1))
+        connection.execute(ROWS.update().values(is_enabled=False))
+        connection.commit()
+        with Session(connection) as session:
+            session.delete(session.get_one(Installation, 1))
+            session.commit()
+
+    assert [one.type for one in recorded(tracked)] == [
+        "installation.create",
+        "installation.destroy",
+    ]
+
+
 def test_one_key_in_two_schemas_is_two_subjects(
     session: Session, elsewhere: dict[str | None, str]
 ) -> None:

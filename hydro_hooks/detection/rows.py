@@ -22,6 +22,8 @@ from sqlalchemy import (
     Select,
     Table,
     bindparam,
+    delete,
+    false,
     select,
     tuple_,
 )
@@ -155,12 +157,21 @@ def found_in(
         yield tuple(row[:width]), Found(state(is_present, is_enabled), values)
 
 
-def take_write_lock(connection: Connection, table: Table) -> None:
+def take_write_lock(connection: Connection, table: Table, place: Place | None) -> None:
     """Take SQLite's write lock by a statement that touches no row.
 
     A read before the first write of a transaction would make that write fail at once
     (SQLITE_BUSY) where by itself it would have waited.
+
+    Args:
+        connection: Where it is taken.
+        table: One that the program is about to write to.
+        place: The schema translation in force.
     """
+    if place is not None:
+        nothing = delete(table).where(false())
+        connection.execute(nothing, execution_options=options(place))
+        return
     name = connection.dialect.identifier_preparer.format_table(table)
     connection.exec_driver_sql(
         f"DELETE FROM {name} WHERE 0",  # noqa: S608 - a quoted name of the program's

@@ -275,7 +275,8 @@ class Statements:
         if not log.is_writing:
             log.is_writing = True
             if connection.dialect.name == "sqlite":
-                rows.take_write_lock(connection, followed[0].part.table)
+                first = followed[0]
+                rows.take_write_lock(connection, first.part.table, first.place)
         begun = []
         for one in followed:
             parents: Mapping[Key, Stamp] = {}

@@ -157,7 +157,7 @@ class UnitOfWork:
             if connection.dialect.name == "sqlite":
                 table = tracked.mapper.local_table
                 assert isinstance(table, Table)  # noqa: S101 - it is flushed to
-                rows.take_write_lock(connection, table)
+                rows.take_write_lock(connection, table, log.place)
         if not unknown:
             return
         lock = Lock.DELETE if is_delete else Lock.UPDATE
