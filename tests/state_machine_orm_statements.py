@@ -143,13 +143,15 @@ class OrmStatementRules(TransactionRules):
     ) -> None:
         model = batch[0].model
         statement: Any = insert(model)
-        if is_returning and not (model is Phone and self.world.kind == "mariadb"):
+        # MariaDB: not of a list for two tables.
+        returns = is_returning and not (model is Phone and self.world.kind == "mariadb")
+        if returns:
             statement = statement.returning(model)
         values = [_without_key(row, is_generated) for row in batch]
 
         def work() -> None:
             result = self._through.execute(statement, values)
-            if is_returning:
+            if returns:
                 result.all()
 
         self._work(by, work)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -24,6 +25,23 @@ JoinMode: TypeAlias = Literal["create_savepoint", "rollback_only", "control_full
 REASONS: st.SearchStrategy[Reason] = st.sampled_from((None, "r1", "r2", "r3", "r4"))
 
 
+class Warned(logging.Handler):
+    """Keeps the warnings that are logged while it is open."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+        self._logger = logging.getLogger("hydro_hooks")
+        self._logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+    def close(self) -> None:
+        self._logger.removeHandler(self)
+        super().close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What the examples of one test share.
@@ -33,12 +51,15 @@ class World:
         engine: Of the program.
         autocommit: Another, in AUTOCOMMIT.
         oracle: Its own connection.
+        warned: What hydro_hooks has warned of. No other program is at work here, so
+            that each warning would be a false one.
     """
 
     kind: str
     engine: Engine
     autocommit: Engine
     oracle: Oracle
+    warned: Warned
 
 
 @dataclass(frozen=True, slots=True)

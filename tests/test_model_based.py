@@ -31,8 +31,9 @@ from state_machine_models import (
 from state_machine_odd_statements import Conflict, OddStatementRules
 from state_machine_oracle import Oracle
 from state_machine_orm_statements import OrmStatementRules
+from state_machine_raw_sql import RawSqlRules
 from state_machine_unit_of_work import UnitOfWorkRules
-from state_machine_world import By, Mode, World
+from state_machine_world import By, Mode, Warned, World
 
 from hydro_hooks import create_tables, register
 
@@ -41,7 +42,11 @@ EXAMPLES = int(os.environ.get("HYDRO_EXAMPLES", "100"))
 
 
 class AnyProgram(
-    UnitOfWorkRules, OrmStatementRules, CoreStatementRules, OddStatementRules
+    UnitOfWorkRules,
+    OrmStatementRules,
+    CoreStatementRules,
+    OddStatementRules,
+    RawSqlRules,
 ):
     """Does all of it."""
 
@@ -73,10 +78,16 @@ def world(database: Database) -> Iterator[World]:
     create_tables(engine)
     Base.metadata.create_all(engine)
     oracle = Oracle(database)
+    warned = Warned()
     with register(*mappings()):
         yield World(
-            kind=database.kind, engine=engine, autocommit=autocommit, oracle=oracle
+            kind=database.kind,
+            engine=engine,
+            autocommit=autocommit,
+            oracle=oracle,
+            warned=warned,
         )
+    warned.close()
     oracle.close()
     engine.dispose()
     autocommit.dispose()
