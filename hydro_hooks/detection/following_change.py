@@ -159,7 +159,8 @@ class FollowingChange(Following):
         """Take the steps: as the statement says, if the row count agrees."""
         part, count = self.part, self.count_of(rowcount)
         if part.readers and part.kind is Kind.UPDATE:
-            dependants.touch(self.log, part.table, self.keys, self.place)
+            touched = [*self.keys, *self.new_keys]
+            dependants.touch(self.log, part.table, touched, self.place)
         is_as_said = count == self.matched
         self._settle_foretold(connection, is_as_said=is_as_said)
         for tracked in self.models():

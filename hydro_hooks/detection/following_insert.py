@@ -112,7 +112,10 @@ class FollowingInsert(Following):
         part = self.part
         keys = self._inserted(connection, count, result)
         if part.readers:
-            dependants.touch(self.log, part.table, keys, self.place)
+            # What it met was there before: others see it.
+            met = {subject.key for subject in self.before}
+            new = [key for key in keys if key not in met]
+            dependants.touch(self.log, part.table, new, self.place)
         if self.is_flush:
             return
         for tracked in part.tracked:

@@ -30,8 +30,10 @@ from hydro_hooks.transition import Place
 Given = Mapping[Column[Any], Any]
 """What the program gives of one new row, as far as it is known beforehand."""
 
+_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
 _MEETS: Final = re.compile(
-    r"\b(?: ON\s+CONFLICT | ON\s+DUPLICATE\s+KEY | INSERT\s+OR\s+\w+ | INSERT\s+IGNORE"
+    r"(?: \bON\s+CONFLICT | \bON\s+DUPLICATE\s+KEY | \bINSERT\s+OR\s+\w+"
+    r" | \bINSERT\s+(?:LOW_PRIORITY\s+|HIGH_PRIORITY\s+)?IGNORE"
     r" | \A\s*REPLACE )\b",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -53,6 +55,7 @@ class Inserting:
     """
 
     def __init__(self, table: Table, sql: str) -> None:
+        sql = _COMMENT.sub(" ", sql)
         self.table = table
         self.key: tuple[Column[Any], ...] = tuple(table.primary_key)
         self.meets = _MEETS.search(sql) is not None
