@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from sqlalchemy import Table, delete, func, insert, literal, not_, null, select, update
+from sqlalchemy import Table, delete, insert, literal, not_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from state_machine_core_statements import (
     FLIPS,
@@ -19,29 +19,18 @@ from state_machine_core_statements import (
     flipped,
     table_of,
 )
-from state_machine_models import (
-    FLAGGED,
-    Bug,
-    Installation,
-    Pair,
-    Row,
-    Seat,
-    Subscription,
-    Ticket,
-)
+from state_machine_models import FLAGGED, Bug, Installation, Pair, Row, Seat, Ticket
 from state_machine_transactions import TransactionRules
-from state_machine_unit_of_work import FLAGS, KEYS, rows
+from state_machine_unit_of_work import FLAGS
 from state_machine_world import MAKERS, By
 
-Conflict: TypeAlias = Literal[
-    "nothing", "any", "key", "client", "flip", "where", "replace"
-]
+Conflict: TypeAlias = Literal["nothing", "any", "key", "client", "flip", "where"]
 CONFLICTS: st.SearchStrategy[Conflict] = st.sampled_from(
-    ("nothing", "any", "key", "client", "flip", "where", "replace")
+    ("nothing", "any", "key", "client", "flip", "where")
 )
 """What an upsert does: leaves the row that is there (of the same key, or any conflict),
 writes the new flag over it (found by key, or by the client's unique key), turns its
-flag, writes over it on a condition, or puts it away (on SQLite)."""
+flag, or writes over it on a condition."""
 
 
 class OddStatementRules(TransactionRules):
@@ -65,7 +54,7 @@ class OddStatementRules(TransactionRules):
     ) -> None:
         table = table_of(batch[0].model)
         if self.world.kind == "mariadb":
-            statement = _mariadb_upsert(table, table, conflict)
+            statement = _mariadb_upsert(table, conflict)
         else:
             make = sqlite if self.world.kind == "sqlite" else postgresql
             statement = _upsert(make.insert(table), table, conflict)
@@ -75,65 +64,6 @@ class OddStatementRules(TransactionRules):
             self._core(statement.values(values), None, by, is_direct=is_direct)
         else:
             self._core(statement, values, by, is_direct=is_direct)
-
-    @precondition(lambda self: self.has_session)
-    @rule(
-        batch=batches(*FLAGGED, Pair),
-        conflict=CONFLICTS,
-        is_returning=st.booleans(),
-        by=MAKERS,
-    )
-    def orm_upsert(
-        self,
-        batch: list[Row],
-        conflict: Conflict,
-        is_returning: bool,  # noqa: FBT001
-        by: By,
-    ) -> None:
-        model = batch[0].model
-        statement: Any
-        returns = is_returning and self.world.kind != "mariadb"
-        if self.world.kind == "mariadb":
-            statement = _mariadb_upsert(model, table_of(model), conflict)
-        else:
-            make = sqlite if self.world.kind == "sqlite" else postgresql
-            statement = _upsert(make.insert(model), table_of(model), conflict)
-        if returns:
-            statement = statement.returning(model)
-            statement = statement.execution_options(populate_existing=True)
-        values = [row.values() for row in batch]
-
-        def work() -> None:
-            result = self._through.execute(statement, values)
-            if returns:
-                result.all()
-
-        self._work(by, work)
-
-    @precondition(lambda self: self.can_execute)
-    @rule(
-        row=rows(*FLAGGED, Bug),
-        how=st.sampled_from(("sum", "function", "subquery")),
-        is_direct=st.booleans(),
-        by=MAKERS,
-    )
-    def insert_of_a_computed_key(
-        self,
-        row: Row,
-        how: str,
-        is_direct: bool,  # noqa: FBT001
-        by: By,
-    ) -> None:
-        table, other = table_of(row.model), table_of(Subscription)
-        computed: dict[str, Any] = {
-            "sum": literal(row.key) + 1,
-            "function": func.coalesce(null(), row.key),
-            "subquery": select(func.coalesce(func.max(other.c.id), 0) + row.key)
-            .select_from(other)
-            .scalar_subquery(),
-        }
-        values = column_values(row) | {"id": computed[how]}
-        self._core(insert(table).values(values), None, by, is_direct=is_direct)
 
     @precondition(lambda self: self.can_execute)
     @rule(
@@ -185,47 +115,6 @@ class OddStatementRules(TransactionRules):
             statement = statement.values(is_enabled=source.c.is_enabled)
             statement = statement.where(source.c.id == ticket.c.id)
             statement = statement.where(*among(Installation, keys))
-        self._core(statement, None, by, is_direct=is_direct)
-
-    @precondition(lambda self: self.can_execute and self.world.kind == "mariadb")
-    @rule(flags=st.tuples(FLAGS, FLAGS), is_direct=st.booleans(), by=MAKERS)
-    def update_both(
-        self,
-        flags: tuple[bool | None, bool | None],
-        is_direct: bool,  # noqa: FBT001
-        by: By,
-    ) -> None:
-        """Two tables in one UPDATE."""
-        ticket, source = table_of(Ticket), table_of(Installation)
-        statement = (
-            update(ticket)
-            .where(ticket.c.id == source.c.id, ticket.c.is_enabled.is_not(flags[0]))
-            .values({ticket.c.is_enabled: flags[0], source.c.is_enabled: flags[1]})
-        )
-        self._core(statement, None, by, is_direct=is_direct)
-
-    @precondition(lambda self: self.can_execute and self.world.kind == "mariadb")
-    @rule(
-        model=st.sampled_from(FLAGGED),
-        limit=KEYS,
-        is_delete=st.booleans(),
-        is_direct=st.booleans(),
-        by=MAKERS,
-    )
-    def limited(
-        self,
-        model: type[Any],
-        limit: int,
-        is_delete: bool,  # noqa: FBT001
-        is_direct: bool,  # noqa: FBT001
-        by: By,
-    ) -> None:
-        table = table_of(model)
-        statement: Any = update(table).values(is_enabled=not_(table.c.is_enabled))
-        if is_delete:
-            statement = delete(table)
-        statement = statement.where(table.c.id > 0)
-        statement = statement.with_dialect_options(mariadb_limit=limit)
         self._core(statement, None, by, is_direct=is_direct)
 
     @precondition(lambda self: self.can_execute and self.world.kind != "sqlite")
@@ -313,9 +202,7 @@ def _upsert(statement: Any, table: Table, conflict: Conflict) -> Any:
     key = list(table.primary_key)
     if conflict == "nothing":
         return statement.on_conflict_do_nothing(index_elements=key)
-    if conflict == "replace" and isinstance(statement, sqlite.Insert):
-        return statement.prefix_with("OR REPLACE")
-    if conflict in ("any", "replace"):
+    if conflict == "any":
         return statement.on_conflict_do_nothing()
     new: Any = statement.excluded[flag]
     if conflict == "client" and table.name == "installation":
@@ -328,11 +215,11 @@ def _upsert(statement: Any, table: Table, conflict: Conflict) -> Any:
     )
 
 
-def _mariadb_upsert(target: Any, table: Table, conflict: Conflict) -> Any:
+def _mariadb_upsert(table: Table, conflict: Conflict) -> Any:
     """Return an upsert as MariaDB writes it; it asks for no key, any one will do."""
     flag = "level" if table.name == "pair" else "is_enabled"
-    statement = mysql.insert(target)
-    if conflict in ("nothing", "any", "replace"):
+    statement = mysql.insert(table)
+    if conflict in ("nothing", "any"):
         return statement.prefix_with("IGNORE")
     new: Any = statement.inserted[flag]
     if conflict == "flip" and flag == "is_enabled":

@@ -46,7 +46,6 @@ class Program(RuleBasedStateMachine):
         self.is_sound = False
         self.causes = Causes()
         self.serial = 0
-        self.let_gone: Any = None
         world.oracle.clear()
         world.oracle.new_events()
         world.warned.messages.clear()
@@ -57,13 +56,11 @@ class Program(RuleBasedStateMachine):
 
     def _open(self, mode: Mode, *, autoflush: bool, expire_on_commit: bool) -> None:
         self.mode = mode
-        if mode in ("session", "twophase"):
+        if mode == "session":
             self.session = Session(
                 self.world.engine,
                 autoflush=autoflush,
                 expire_on_commit=expire_on_commit,
-                # SQLite has no such thing, and PostgreSQL mostly has it off.
-                twophase=mode == "twophase" and self.world.kind == "mariadb",
             )
             self._listen(self.session)
         elif mode == "connection":
@@ -160,8 +157,6 @@ class Program(RuleBasedStateMachine):
             self._committed(is_one_transaction=False)
 
     def _flushed(self) -> None:
-        if self.is_aborted:
-            return  # it had nothing to write, and nothing can be read
         now = self._working_snapshot()
         self.causes.flushed(self.seen, now)
         self.seen = now

@@ -16,11 +16,9 @@ from state_machine_transactions import TransactionRules
 from state_machine_unit_of_work import KEYS, rows
 from state_machine_world import MAKERS, By
 
-Dress: TypeAlias = Literal[
-    "plain", "quoted", "qualified", "commented", "lines", "semicolon"
-]
+Dress: TypeAlias = Literal["plain", "quoted", "qualified", "commented", "semicolon"]
 DRESSES: st.SearchStrategy[Dress] = st.sampled_from(
-    ("plain", "quoted", "qualified", "commented", "lines", "semicolon")
+    ("plain", "quoted", "qualified", "commented", "semicolon")
 )
 """How a statement is written."""
 
@@ -335,8 +333,6 @@ class RawSqlRules(TransactionRules):
 def _dressed(sql: str, dress: Dress) -> str:
     if dress == "commented":
         return f"/* it's; */ {sql} -- not really"
-    if dress == "lines":
-        return "\n  " + sql.replace(" (", "\n\t(").replace(" WHERE", "\n    WHERE")
     return f"{sql};" if dress == "semicolon" else sql
 
 

@@ -16,7 +16,7 @@ from state_machine_world import (
 )
 
 MODES: st.SearchStrategy[Mode] = st.sampled_from(
-    ("session", "session", "twophase", "connection", "connection", "autocommit")
+    ("session", "session", "session", "connection", "connection", "autocommit")
 )
 MAX_SAVEPOINTS = 4
 
@@ -149,7 +149,6 @@ class TransactionRules(Program):
         self._leave(how)
 
     @precondition(lambda self: self.can_execute and self.mode != "autocommit")
-    @precondition(lambda self: self.mode != "twophase")  # it may not commit by itself
     @precondition(lambda self: not self.savepoints and not self.joined)
     @rule(by_ddl=st.booleans(), reason=REASONS)
     def commit_by_text(self, by_ddl: bool, reason: Reason) -> None:  # noqa: FBT001

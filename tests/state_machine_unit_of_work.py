@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from sqlalchemy import ClauseElement, inspect
+from sqlalchemy import inspect
 from state_machine_models import (
     FLAGGED,
     MODELS,
@@ -260,8 +260,6 @@ class UnitOfWorkRules(TransactionRules):
     def _note(self, one: Any, name: str, value: Any, by: By) -> None:
         """Tell the model of causes what setting an attribute means."""
         old = inspect(one).dict.get(name, _MISSING)
-        if isinstance(old, ClauseElement):
-            old = _MISSING
         if old is not _MISSING and old == value and (old is None) is (value is None):
             return
         subject = subject_of(one)

@@ -19,8 +19,7 @@ from hydro_hooks import because
 
 Reason: TypeAlias = str | None
 Owner: TypeAlias = Literal["session", "connection", "hand"]
-Mode: TypeAlias = Literal["session", "twophase", "connection", "autocommit"]
-"""A session, one that prepares its commits (on MariaDB), a connection, or another."""
+Mode: TypeAlias = Literal["session", "connection", "autocommit"]
 JoinMode: TypeAlias = Literal["create_savepoint", "rollback_only", "control_fully"]
 
 REASONS: st.SearchStrategy[Reason] = st.sampled_from((None, "r1", "r2", "r3", "r4"))

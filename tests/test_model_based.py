@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Engine, create_engine, event
 from state_machine_core_statements import CoreStatementRules
-from state_machine_detached import DetachedRules
 from state_machine_models import (
     Base,
     Device,
@@ -32,7 +31,8 @@ from state_machine_models import (
 from state_machine_odd_statements import Conflict, OddStatementRules
 from state_machine_oracle import Oracle
 from state_machine_orm_statements import OrmStatementRules
-from state_machine_raw_sql import Dress, RawSqlRules
+from state_machine_raw_sql import RawSqlRules
+from state_machine_unit_of_work import UnitOfWorkRules
 from state_machine_world import By, Mode, Warned, World
 
 from hydro_hooks import create_tables, register
@@ -42,7 +42,7 @@ EXAMPLES = int(os.environ.get("HYDRO_EXAMPLES", "100"))
 
 
 class AnyProgram(
-    DetachedRules,
+    UnitOfWorkRules,
     OrmStatementRules,
     CoreStatementRules,
     OddStatementRules,
@@ -236,66 +236,4 @@ def test_a_bulk_change_of_half_a_composite_key_is_followed(begin: Begin) -> None
     state = begin("session")
 
     state.orm_update_of_the_key(model=Pair, key=1, to=4, sync=False, by=R1)
-    state.commit(reason=None)
-
-
-@pytest.mark.parametrize("conflict", ["key", "client"])
-def test_a_row_that_an_upsert_met_is_still_told_by_those_that_go(
-    begin: Begin, conflict: Conflict
-) -> None:
-    """The destroyed subscriptions have the id of the installation that was there."""
-    state = begin("connection")
-
-    state.upsert(
-        batch=[Row(Installation, 1, 1, flag=True)],
-        conflict=conflict,
-        is_list=False,
-        is_direct=True,
-        by=R1,
-    )
-    state.core_delete(
-        model=Subscription, keys=None, is_direct=True, is_returning=False, by=R1
-    )
-    state.commit(reason=None)
-
-
-def test_a_row_renumbered_by_a_statement_is_not_told_by_those_that_go(
-    begin: Begin,
-) -> None:
-    """A subscription came to the installation in this transaction; nobody saw it."""
-    state = begin("connection")
-
-    state.core_update_of_values(
-        model=Subscription, key=1, client=2, to=4, is_direct=True, by=R1
-    )
-    state.core_delete(
-        model=Installation, keys=[2], is_direct=True, is_returning=False, by=R1
-    )
-    state.commit(reason=None)
-
-
-def test_a_row_renumbered_by_a_flush_is_not_told_by_those_that_go(begin: Begin) -> None:
-    state = begin("session")
-
-    one = Row(Subscription, 1, 2, flag=None)
-    state.set_value(row=one, by=R1, text="new")
-    state.renumber(row=one, key=4, by=R1, is_flushed=True)
-    state.core_delete(
-        model=Installation, keys=[2], is_direct=True, is_returning=False, by=R1
-    )
-    state.commit(reason=None)
-
-
-@pytest.mark.parametrize("dress", ["plain", "commented", "lines"])
-def test_a_replace_in_any_dress_is_known_as_one(begin: Begin, dress: Dress) -> None:
-    state = begin("connection")
-
-    state.raw_insert_of_many(
-        batch=[Row(Device, 1, 1, flag=False)],
-        on_conflict="replace",
-        is_generated=False,
-        is_list=False,
-        dress=dress,
-        by=R1,
-    )
     state.commit(reason=None)
