@@ -157,6 +157,8 @@ class Program(RuleBasedStateMachine):
             self._committed(is_one_transaction=False)
 
     def _flushed(self) -> None:
+        if self.is_aborted:
+            return  # it had nothing to write, and nothing can be read
         now = self._working_snapshot()
         self.causes.flushed(self.seen, now)
         self.seen = now
