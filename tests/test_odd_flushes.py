@@ -19,6 +19,7 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal,
     select,
     text,
     true,
@@ -417,3 +418,18 @@ def test_deletes_that_are_rolled_back_are_not_kept_in_memory(session: Session) -
     gc.collect()
 
     assert sum(state() is not None for state in states) <= 1
+
+
+def test_a_literal_set_as_an_expression_is_read_back(session: Session) -> None:
+    row = Site(id=1, host=literal("h1"), enabled=literal(value=True))
+    session.add(row)
+    session.commit()
+    row.enabled = literal(value=False)
+    row.host = literal("h2")
+    session.commit()
+
+    assert told(session) == [
+        "installation.create 1 enabled",
+        "installation.disable 1 disabled",
+    ]
+    assert [one.jira_hostname for one in recorded(session)] == ["h1", "h2"]

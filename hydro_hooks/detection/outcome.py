@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
+from sqlalchemy.sql import ClauseElement
 
 from hydro_hooks import outbox
 from hydro_hooks.detection import rows
@@ -28,7 +29,9 @@ _UNKNOWN: Final = object()
 def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
     """Return what an INSERT made of a row; None where only the database knows."""
     if tracked.is_plain and not state.expired_attributes:
-        return _inserted_plain(tracked, state.dict)
+        plain = _inserted_plain(tracked, state.dict)
+        if plain is not None:
+            return plain
 
     def value_of(field: Field | None, default: Any) -> Any:
         if field is None:
@@ -38,7 +41,8 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
         # What the database made (a default, an expression) is expired by now; what was
         # never set was inserted as NULL.
         is_made = field.attribute in state.expired_attributes
-        return state.dict.get(field.attribute, _UNKNOWN if is_made else None)
+        value = state.dict.get(field.attribute, _UNKNOWN if is_made else None)
+        return _UNKNOWN if isinstance(value, ClauseElement) else value
 
     is_present = value_of(tracked.present, default=True)
     is_enabled = value_of(tracked.enabled, default=True)
@@ -49,8 +53,12 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
     return tracked.state(is_present, is_enabled), known
 
 
-def _inserted_plain(tracked: TrackedModel, given: Mapping[Any, Any]) -> Known:
-    """Return what an INSERT of plain values made; what was never set is NULL."""
+def _inserted_plain(tracked: TrackedModel, given: Mapping[Any, Any]) -> Known | None:
+    """Return what an INSERT of plain values made; what was never set is NULL.
+
+    None where one was set to `literal()` or a parameter: unlike other expressions,
+    these are not expired by the flush.
+    """
     get = given.get
     there, enabled = tracked.present, tracked.enabled
     is_present = True if there is None else get(there.attribute)
@@ -58,6 +66,8 @@ def _inserted_plain(tracked: TrackedModel, given: Mapping[Any, Any]) -> Known:
     values = [
         None if field is None else get(field.attribute) for field in tracked.values
     ]
+    if any(isinstance(one, ClauseElement) for one in (is_present, is_enabled, *values)):
+        return None
     return tracked.state(is_present, is_enabled), Values(*values)
 
 
@@ -76,7 +86,8 @@ def updated(candidate: Candidate, before: Known) -> Known | None:
             return old
         if field.attribute is None:
             return _UNKNOWN
-        return state.dict.get(field.attribute, _UNKNOWN)
+        value = state.dict.get(field.attribute, _UNKNOWN)
+        return _UNKNOWN if isinstance(value, ClauseElement) else value
 
     was_present = before[0] is not State.ABSENT
     was_enabled = before[0] is State.ENABLED
