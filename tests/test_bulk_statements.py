@@ -452,3 +452,18 @@ def test_of_a_tracked_single_table_subclass_only_its_rows_are_subjects(
         "job.create 4: unattributed",
         "job.disable 2: unattributed",
     ]
+
+
+def test_rows_with_keys_beyond_the_counter_are_not_taken_for_those_of_a_later_insert(
+    session: Session,
+) -> None:
+    with because("given"):
+        session.execute(insert(Installation), [{"id": 700}, {"id": 701}])
+    session.execute(delete(Installation).where(Installation.id == 701))
+    with because("made"):
+        session.execute(insert(Installation), [{"enabled": True}, {"enabled": True}])
+    session.commit()
+
+    reasons = {one.subject_id: one.reason for one in recorded(session)}
+    assert reasons.pop("700") == "given"
+    assert list(reasons.values()) == ["made", "made"]

@@ -89,6 +89,10 @@ def beyond(
     is_told = connection.dialect.name == "postgresql" and not is_committed
     if is_told:
         statement = statement.where(_is_ours())
+    if connection.dialect.name == "postgresql":
+        # Keys that the program gave may lie beyond what the sequence has reached.
+        reached = _asked_postgresql(connection, column, place)
+        statement = statement.where(column <= bindparam("reached", reached))
     found = [
         row[0]
         for row in connection.execute(
