@@ -277,6 +277,22 @@ def test_an_update_of_two_tables_changes_the_second(
     ]
 
 
+def test_an_update_of_two_tables_causes_no_warning(
+    session: Session, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    if kind(session) != "mariadb":
+        pytest.skip("only MariaDB updates two tables in one statement")
+
+    connection.execute(
+        ROWS.update()
+        .where(OTHERS.c.id == ROWS.c.id)
+        .values({OTHERS.c.text: "x", ROWS.c.is_enabled: False})
+    )
+    connection.commit()
+
+    assert caplog.messages == []
+
+
 def test_a_delete_using_another_table_destroys_the_rows_that_match(
     session: Session, connection: Connection
 ) -> None:
@@ -431,3 +447,17 @@ def test_an_insert_in_a_cte_is_recorded(
 def only_postgresql(session: Session) -> None:
     if kind(session) != "postgresql":
         pytest.skip("only PostgreSQL changes rows in a CTE")
+
+
+def test_a_key_that_is_taken_makes_nothing_of_an_update_that_ignores_it(
+    session: Session, connection: Connection
+) -> None:
+    word = {"sqlite": "OR IGNORE", "mariadb": "IGNORE"}.get(kind(session))
+    if word is None:
+        pytest.skip("PostgreSQL has no UPDATE that ignores")
+
+    statement = ROWS.update().prefix_with(word)
+    connection.execute(statement.where(ROWS.c.id == 1).values(id=2))
+    connection.commit()
+
+    assert happened(session) == []

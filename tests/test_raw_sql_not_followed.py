@@ -187,6 +187,18 @@ def test_several_statements_in_one_text_are_warned_of_and_run(
     assert "test_several_statements_in_one_text_are_warned_of_and_run" in warning
 
 
+def test_an_update_or_replace_is_warned_of_and_runs(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    if session.get_bind().dialect.name != "sqlite":
+        pytest.skip("only SQLite has it")
+
+    session.execute(text("UPDATE OR REPLACE installation SET id = 2 WHERE id = 1"))
+    session.commit()
+
+    assert "Installation" in the_warning(caplog)
+
+
 def only_postgresql(session: Session, why: str = "only PostgreSQL has it") -> None:
     if kind(session) != "postgresql":
         pytest.skip(why)

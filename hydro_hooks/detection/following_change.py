@@ -87,6 +87,10 @@ class FollowingChange(Following):
             constants = part.constants.get(tracked)
             if constants is not None:
                 self._compute(tracked, key, row, constants, parameters)
+        # What has a key already that a row is given (UPDATE IGNORE, OR REPLACE).
+        taken = rows.read(connection, tracked, self.new_keys, Lock.NONE, self.place)
+        for key, row in taken.items():
+            self.hold(connection, tracked, key, row)
         self.matched = max(self.matched, matched)
 
     def _is_foretold(self, tracked: TrackedModel) -> bool:

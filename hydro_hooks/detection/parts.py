@@ -99,9 +99,14 @@ def parts_of(compiled: Any, sql: str, reach: Reach) -> tuple[Part, ...]:
         keys = dict.fromkeys(compiled.column_keys or ())
         keys.update(getattr(state, "_dict_parameters", None) or {})
         table = getattr(state, "dml_table", element.table)
-        for target, sources in _targets(table, keys, others):
+        targets = list(_targets(table, keys, others))
+        # MariaDB counts the rows of all the tables that one UPDATE changes together.
+        is_whole = len(targets) == 1
+        for target, sources in targets:
             parts.extend(
-                _parts(element, target, sources, keys, compiled, sql, reach, whole=True)
+                _parts(
+                    element, target, sources, keys, compiled, sql, reach, whole=is_whole
+                )
             )
     for cte in compiled.ctes or ():
         element = cte.element

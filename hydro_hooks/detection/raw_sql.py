@@ -245,8 +245,8 @@ def _update(sql: str, tokens: list[Token]) -> Raw | None:
     while tokens[at : at + 1] and tokens[at].word in _MODIFIERS:
         at += 1
     found = _target(sql, tokens, at, _AFTER_TARGET)
-    if found is None:
-        return None
+    if found is None or tokens[at].word == "replace":
+        return None  # UPDATE OR REPLACE deletes what is in its way
     target, at = found
     if at >= len(tokens) or tokens[at].word != "set":
         return None  # several tables
