@@ -401,3 +401,55 @@ def test_links_touched_in_an_earlier_transaction_do_count(session: Session) -> N
 
     told = {one.type: one for one in recorded(session)}
     assert told["installation.destroy"].github_installation_id == 88
+
+
+def renumber_by_flush(session: Session, to: int) -> None:
+    link = session.get_one(Link, 7)
+    link.id, link.client_key = to, "k2"
+    session.flush()
+
+
+def renumber_by_statement(session: Session, to: int) -> None:
+    session.execute(table(Link).update().values(id=to, client_key="k2").where(IS_7))
+
+
+def renumber_by_text(session: Session, to: int) -> None:
+    sql = "UPDATE link SET id = :to, client_key = 'k2' WHERE id = 7"
+    session.execute(text(sql), {"to": to})
+
+
+IS_7 = table(Link).c.id == 7
+
+
+@pytest.mark.parametrize(
+    "renumber", [renumber_by_flush, renumber_by_statement, renumber_by_text]
+)
+def test_a_link_that_came_under_another_key_is_not_one_that_others_see(
+    session: Session, renumber: Callable[[Session, int], None]
+) -> None:
+    linked(session)
+    stored(
+        session, Site(id=2, client_key="k2"), Link(id=1, client_key="k2", github_id=99)
+    )
+
+    renumber(session, 30)
+    session.execute(delete(Site).where(Site.id == 2))
+    session.commit()
+
+    told = {one.type: one for one in recorded(session) if one.subject_id == "2"}
+    assert told["installation.destroy"].github_installation_id == 99
+
+
+def test_a_renumbered_row_of_an_untracked_table_is_not_one_that_others_see(
+    session: Session,
+) -> None:
+    linked(session)
+    stored(session, Site(id=2, client_key="k2"))
+
+    changed = table(Customer).update().values(id=30, client_key="k2")
+    session.execute(changed)
+    session.execute(delete(Site).where(Site.id == 2))
+    session.commit()
+
+    [destroyed] = [one for one in recorded(session) if one.action == "destroy"]
+    assert destroyed.jira_hostname is None

@@ -39,7 +39,7 @@ class FollowingChange(Following):
             be very many.
         matched: How many rows it should report.
         new_keys: Keys that an UPDATE gives to rows.
-        keys: Of the rows that it names, where more depends on them.
+        keys: Of the rows that it names, old and new, where more depends on them.
     """
 
     matching: Matching | TextMatching
@@ -61,6 +61,8 @@ class FollowingChange(Following):
             self.keys = self._named(connection)
             stamps = dict.fromkeys(self.keys, self.stamp)
             self.go_beyond(connection, {**stamps, **parents})
+            if part.readers and self.matching.sets_key:
+                self._keep_renumbered(connection)
 
     def _named(self, connection: Connection) -> list[Key]:
         named = (
@@ -69,6 +71,18 @@ class FollowingChange(Following):
             for key in self.matching.keys(connection, parameters, self.place)
         )
         return list(dict.fromkeys(named))
+
+    def _keep_renumbered(self, connection: Connection) -> None:
+        """Count a row that subqueries read as changed under its new key, too."""
+        new = [
+            key
+            for parameters in self.parameters
+            for key in self.matching.new_keys(connection, parameters, self.place)
+        ]
+        # Where such a key is taken (UPDATE IGNORE), others see its row.
+        part = self.part
+        dependants.keep(connection, self.log, part.readers, part.table, new, self.place)
+        self.keys += new
 
     def _read_matching(self, connection: Connection, tracked: TrackedModel) -> None:
         part = self.part
@@ -163,8 +177,7 @@ class FollowingChange(Following):
         """Take the steps: as the statement says, if the row count agrees."""
         part, count = self.part, self.count_of(rowcount)
         if part.readers and part.kind is Kind.UPDATE:
-            touched = [*self.keys, *self.new_keys]
-            dependants.touch(self.log, part.table, touched, self.place)
+            dependants.touch(self.log, part.table, self.keys, self.place)
         is_as_said = count == self.matched
         self._settle_foretold(connection, is_as_said=is_as_said)
         for tracked in self.models():

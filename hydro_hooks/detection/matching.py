@@ -102,6 +102,16 @@ class Matching:
         )
         return [tuple(row) for row in result.fetchall()]
 
+    def new_keys(
+        self, connection: Connection, parameters: Parameters, place: Place | None
+    ) -> list[Key]:
+        """Return the keys that an UPDATE is about to give to its rows."""
+        statement = self._select("new keys", self._new_key, self.table)
+        result = connection.execute(
+            statement, self._given(parameters), execution_options=rows.options(place)
+        )
+        return [tuple(row) for row in result.fetchall()]
+
     def named_keys(self, parameters: Parameters) -> list[Key]:
         """Return the primary keys that the statement's parameters name."""
         assert self._key is not None  # noqa: S101 - for the type checker

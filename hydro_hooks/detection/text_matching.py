@@ -49,6 +49,12 @@ class TextMatching:
         """Return the primary keys of the rows."""
         return [key for key, _ in self._keys(connection, parameters)]
 
+    def new_keys(
+        self, connection: Connection, parameters: Any, _place: Place | None
+    ) -> list[Key]:
+        """Return the keys that an UPDATE is about to give to its rows."""
+        return [new for _, new in self._keys(connection, parameters)]
+
     def found(
         self,
         connection: Connection,
