@@ -17,12 +17,16 @@ from linked_models import (
 from sqlalchemy import (
     Connection,
     Engine,
+    Integer,
     bindparam,
     case,
+    cast,
+    func,
     insert,
     literal,
     not_,
     select,
+    true,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -227,6 +231,23 @@ def test_insert_from_select_with_generated_keys_creates_each_row(
     hosts = {one.jira_hostname for one in recorded(session)}
     assert hosts == {"https://a.net", "https://b.net"}
     assert_all_created(session)
+
+
+def test_insert_from_a_select_that_gives_other_keys_each_time_is_warned_of(
+    session: Session, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_chance = func.random() if kind(session) != "mariadb" else func.rand()
+    key: Any = cast(1000 + 1_000_000 * by_chance, Integer)
+    if kind(session) == "sqlite":
+        key = func.abs(func.random() % 1_000_000) + 1000
+
+    connection.execute(
+        ROWS.insert().from_select(["id", "is_enabled"], select(key, true()))
+    )
+    connection.commit()
+
+    [warning] = caplog.messages
+    assert "1 of the 1 row(s) that were inserted" in warning
 
 
 def test_insert_from_select_with_given_keys_creates_each_row(session: Session) -> None:

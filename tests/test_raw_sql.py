@@ -243,6 +243,24 @@ def test_a_drivers_statement_with_named_parameters_is_recorded(
     assert happened(session) == DESTROYED_2 + more
 
 
+def test_a_drivers_statement_with_numbered_parameters_is_recorded(
+    session: Session,
+) -> None:
+    if kind(session) != "sqlite":
+        pytest.skip("of the drivers only SQLite's numbers parameters")
+
+    session.connection().exec_driver_sql(
+        "UPDATE installation SET is_enabled = ?1 WHERE id = ?3 AND host <> ?2",
+        (False, "x", 2),
+    )
+    session.connection().exec_driver_sql(
+        "INSERT INTO installation (host, id) VALUES (?2, ?1)", (9, "y")
+    )
+    session.commit()
+
+    assert happened(session) == ["installation.create 9: unattributed", *DISABLED_2]
+
+
 def test_an_insert_of_given_keys_is_recorded(session: Session) -> None:
     session.execute(
         text(
@@ -282,6 +300,68 @@ def test_insert_from_select_with_generated_keys_is_recorded(
 
     assert_created(session, {"https://a.net", "https://b.net"})
     assert warned(caplog) == []
+
+
+COPIES = {
+    "plain": "INSERT INTO installation (host, id) SELECT text, id + 7 FROM untracked",
+    "semicolon": (
+        "INSERT INTO installation(id, host) SELECT id + 7, text FROM untracked;"
+    ),
+    "lines": (
+        "INSERT INTO installation\n  (id, host)\n"
+        "SELECT u.id + 7,\n  u.text -- on duplicate key\n"
+        "FROM untracked u JOIN untracked v ON u.id = v.id\n"
+    ),
+    "union": (
+        "INSERT INTO installation (id, host)"
+        " SELECT 8, 'https://a.net' UNION ALL SELECT 9, 'https://b.net'"
+    ),
+}
+
+
+@pytest.mark.parametrize("sql", COPIES.values(), ids=COPIES)
+def test_insert_from_select_with_given_keys_is_recorded(
+    session: Session, caplog: pytest.LogCaptureFixture, sql: str
+) -> None:
+    session.execute(text(sql))
+    session.commit()
+
+    assert_created(session, {"https://a.net", "https://b.net"})
+    assert warned(caplog) == []
+
+
+def test_insert_from_select_in_parentheses_is_recorded(session: Session) -> None:
+    if kind(session) == "sqlite":
+        pytest.skip("SQLite takes no parentheses there")
+
+    session.execute(
+        text("INSERT INTO installation (id, host) (SELECT id + 7, text FROM untracked)")
+    )
+    session.commit()
+
+    assert_created(session, {"https://a.net", "https://b.net"})
+
+
+def test_insert_from_select_with_parameters_is_recorded(session: Session) -> None:
+    mark = "?" if kind(session) == "sqlite" else "%s"
+
+    copy = "INSERT INTO installation (id, host) SELECT id + 7, text FROM untracked"
+    session.connection().exec_driver_sql(f"{copy} WHERE id = {mark}", (2,))
+    session.commit()
+
+    assert_created(session, {"https://b.net"})
+
+
+def test_insert_from_select_that_meets_a_row_changes_it(session: Session) -> None:
+    end = "ON CONFLICT (id) DO UPDATE SET is_enabled = false"
+    if kind(session) == "mariadb":
+        end = "ON DUPLICATE KEY UPDATE is_enabled = false"
+
+    copy = "INSERT INTO installation (id, host) SELECT id + 1, text FROM untracked"
+    session.execute(text(f"{copy} WHERE id = 1 {end}"))
+    session.commit()
+
+    assert happened(session) == DISABLED_2
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -7,6 +7,7 @@ import logging
 import pytest
 from linked_models import happened, kind, stored
 from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from tracked_models import Base, Installation, Subscription, mappings
 
@@ -197,6 +198,57 @@ def test_an_update_or_replace_is_warned_of_and_runs(
     session.commit()
 
     assert "Installation" in the_warning(caplog)
+
+
+def test_an_update_at_a_cursor_is_warned_of_and_runs(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    only_postgresql(session)
+
+    declare = "DECLARE it CURSOR FOR SELECT id FROM installation WHERE id = 1"
+    session.execute(text(f"{declare} FOR UPDATE"))
+    session.execute(text("FETCH it"))
+    session.execute(
+        text("UPDATE installation SET host = 'x' WHERE CURRENT OF it"),
+    )
+    session.commit()
+
+    assert "cannot be asked for beforehand (SyntaxError)" in the_warning(caplog)
+    assert session.get_one(Installation, 1).jira_host == "x"
+
+
+def test_a_statement_that_fails_is_not_warned_of(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    for sql in (
+        "DELETE FROM installation WHERE nowhere = 1",
+        "INSERT INTO installation (id) SELECT nothing FROM nowhere",
+        "WITH i AS (SELECT 1) UPDATE installation SET is_enabled = nothing",
+    ):
+        with pytest.raises(DBAPIError):
+            session.execute(text(sql))
+        session.rollback()
+
+    assert caplog.messages == []
+
+
+def test_an_insert_of_what_a_select_gives_otherwise_each_time_is_warned_of(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_chance = {
+        "sqlite": "abs(random() % 1000000) + 1000",
+        "postgresql": "CAST(random() * 1000000 AS INTEGER) + 1000",
+        "mariadb": "FLOOR(RAND() * 1000000) + 1000",
+    }[kind(session)]
+
+    session.execute(
+        text(f"INSERT INTO installation (id, host) SELECT {by_chance}, 'x'")
+    )
+    session.commit()
+
+    assert "1 of the 1 row(s) that were inserted into installation" in the_warning(
+        caplog
+    )
 
 
 def only_postgresql(session: Session, why: str = "only PostgreSQL has it") -> None:

@@ -7,7 +7,7 @@ counter stood before is asked first, and what lies beyond it afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -27,14 +27,6 @@ from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Key
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import Place
-
-MARIADB: Final = frozenset({"mysql", "mariadb"})
-
-
-def is_read_committed(connection: Connection) -> bool:
-    """Return whether each statement of the connection sees what is committed."""
-    level = connection.get_execution_options().get("isolation_level")
-    return (level or connection.default_isolation_level) == "READ COMMITTED"
 
 
 class Mark(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from hydro_hooks.detection import dependants, outcome, rows
-from hydro_hooks.detection.counters import MARIADB, is_read_committed
+from hydro_hooks.detection.connections import MARIADB, is_read_committed
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.matching import Matching
 from hydro_hooks.detection.parts import Kind

@@ -11,12 +11,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import InvalidRequestError
 
 from hydro_hooks.detection import counters, dependants, inserting, rows
+from hydro_hooks.detection.connections import MARIADB, is_read_committed
 from hydro_hooks.detection.counters import Mark
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.inserting import Given, Inserting
-from hydro_hooks.detection.raw_sql import Raw
 from hydro_hooks.detection.rows import Found, Key, Lock
-from hydro_hooks.detection.text_matching import given_by_text
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, Subject
 
@@ -39,12 +38,6 @@ class FollowingInsert(Following):
     row: Inserting
     given: list[Given] = field(default_factory=list)
     stood: Mark | None = None
-
-    def take_text(self, raw: Raw) -> None:
-        """Take what an INSERT written as text says of its rows."""
-        self.given = given_by_text(
-            self.part.table, self.row.wanted, raw, self.parameters
-        )
 
     def begin(self, connection: Connection, parents: Mapping[Key, Stamp]) -> None:
         """Read the rows that it will meet, and where the table's counter stands."""
@@ -69,9 +62,8 @@ class FollowingInsert(Following):
 
     def _given(self, connection: Connection) -> list[Given]:
         part, row = self.part, self.row
-        if part.element is None:
-            return self.given
         if part.selected is None:
+            assert part.element is not None  # noqa: S101 - it is not text
             return inserting.given_by(part.element, row.wanted, self.parameters)
         return [
             given
@@ -85,9 +77,8 @@ class FollowingInsert(Following):
         """Read the rows that an INSERT will meet, under the lock that it will take."""
         row = self.row
         # On MariaDB a locking read of a key that is not there blocks other INSERTs.
-        is_gapped = (
-            connection.dialect.name in counters.MARIADB
-            and not counters.is_read_committed(connection)
+        is_gapped = connection.dialect.name in MARIADB and not is_read_committed(
+            connection
         )
         leaves = row.leaves or not row.meets
         lock = Lock.NONE if leaves or is_gapped else Lock.UPDATE
@@ -160,6 +151,10 @@ class FollowingInsert(Following):
         """Return the keys of the rows that an INSERT made, or may have made."""
         row = self.row
         keys = row.keys_in(self.given)
+        selected = self.part.selected
+        if keys and not row.meets and selected is not None and selected.is_asked:
+            # A SELECT that is asked twice may answer otherwise: random(), uuid().
+            keys = row.met_keys(connection, self.given, self.place)
         if self.stood is not None:
             new = counters.beyond(
                 connection,
@@ -207,7 +202,7 @@ class FollowingInsert(Following):
                 is_committed=self.log.is_autocommit,
             )
         elif (
-            connection.dialect.name in counters.MARIADB
+            connection.dialect.name in MARIADB
             and (count, len(self.given), len(new)) == (_TWICE, 1, 1)
             and not self.row.returns
         ):
@@ -237,7 +232,7 @@ def _told(result: Any) -> list[Key]:
 
 
 def _first_number(connection: Connection, result: Any) -> int | None:
-    if connection.dialect.name not in counters.MARIADB:
+    if connection.dialect.name not in MARIADB:
         return None
     number: int | None = result.lastrowid
     return number or None

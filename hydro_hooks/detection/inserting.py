@@ -199,6 +199,11 @@ class Selected(NamedTuple):
     names: Mapping[str, bool]
     columns: tuple[str, ...]
 
+    @property
+    def is_asked(self) -> bool:
+        """Return whether the rows are those of a SELECT."""
+        return True
+
     def given(
         self,
         connection: Connection,

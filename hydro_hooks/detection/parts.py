@@ -26,7 +26,7 @@ from sqlalchemy.sql.expression import FromClause, Join
 from hydro_hooks.detection.inserting import Inserting, Selected, selected_by
 from hydro_hooks.detection.matching import Matching, NotFollowedError, name_of_value
 from hydro_hooks.detection.reach import Edge, Reach
-from hydro_hooks.detection.text_matching import TextMatching
+from hydro_hooks.detection.text_matching import TextMatching, TextRows
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
 
@@ -56,7 +56,8 @@ class Part:
         matching: Of an UPDATE or DELETE, which rows.
         inserting: Of an INSERT, which rows.
         element: Of an INSERT, the statement.
-        selected: Of an INSERT ... SELECT, where its rows come from.
+        selected: Of an INSERT ... SELECT, or one written as text, what tells of its
+            rows.
         constants: Of an UPDATE, by model, what it sets where all that matters is set to
             parameters; a model that is not here has to be read again.
         problem: Why its rows cannot be found; None where they can.
@@ -72,7 +73,7 @@ class Part:
     matching: Matching | TextMatching | None = None
     inserting: Inserting | None = None
     element: Insert | None = None
-    selected: Selected | None = None
+    selected: Selected | TextRows | None = None
     problem: str | None = None
 
     @property

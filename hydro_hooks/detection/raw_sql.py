@@ -34,6 +34,10 @@ _MODIFIERS: Final = frozenset(
 )  # fmt: skip
 
 
+_MEETING: Final = frozenset({"conflict", "duplicate"})
+_CHANGING: Final = _WRITERS - {"replace"} | {"nextval", "setval"}
+
+
 class Token(NamedTuple):
     """A word of SQL that is not white space.
 
@@ -101,6 +105,8 @@ class Raw:
         tail: From WHERE to the end of the condition, with ORDER BY and LIMIT.
         rows: Of an INSERT ... VALUES, the rows; a value is a token, or None where it
             is an expression. None for an INSERT of another form.
+        selected: Of an INSERT ... SELECT, the SELECT; empty where it has none, or one
+            that changes something itself.
         parameters: Where the parameters stand, in their order.
         cascades: Whether a TRUNCATE reaches the tables that refer to its own.
     """
@@ -111,6 +117,7 @@ class Raw:
     sources: str = ""
     tail: tuple[int, int] = (0, 0)
     rows: tuple[tuple[Token | None, ...], ...] | None = None
+    selected: tuple[int, int] = (0, 0)
     parameters: tuple[Token, ...] = ()
     cascades: bool = False
 
@@ -347,17 +354,35 @@ def _insert(sql: str, tokens: list[Token]) -> Raw | None:
             }
             at = close + 1
     rows: tuple[tuple[Token | None, ...], ...] | None = None
+    selected = (0, 0)
     if at < len(tokens) and tokens[at].word in {"values", "value"}:
         rows = tuple(_value_rows(tokens, at + 1))
     elif at < len(tokens) and tokens[at].word == "set":
         return None
+    elif at < len(tokens) and tokens[at].word != "default":
+        selected = _selected(tokens, at)
     return Raw(
         form=Form.INSERT,
         targets=(target,),
         columns=columns,
         rows=rows,
+        selected=selected,
         parameters=_parameters(tokens),
     )
+
+
+def _selected(tokens: Sequence[Token], at: int) -> tuple[int, int]:
+    end = at
+    while end < len(tokens):
+        token, *after = tokens[end : end + 2]
+        is_met = token.word == "on" and after and after[0].word in _MEETING
+        if token.depth == 0 and (is_met or token.word == "returning"):
+            break
+        end += 1
+    words = {token.word for token in tokens[at:end]}
+    if not words.isdisjoint(_CHANGING):
+        return (0, 0)
+    return (tokens[at].start, tokens[end - 1].end)
 
 
 def _value_rows(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token | None, ...]]:

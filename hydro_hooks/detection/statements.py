@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Select, Table, TextClause
@@ -17,7 +17,7 @@ from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled
 
 from hydro_hooks.detection import origin, raw_sql, rows, sql_text, stamps
-from hydro_hooks.detection.counters import MARIADB
+from hydro_hooks.detection.connections import MARIADB, has_rolled_back
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.following_change import FollowingChange
 from hydro_hooks.detection.following_insert import FollowingInsert
@@ -36,17 +36,25 @@ from hydro_hooks.transition import Place, Stamp
 
 logger = logging.getLogger("hydro_hooks")
 
-_DEADLOCK: Final = 1213
+
+Problems: TypeAlias = list[tuple[Sequence[Table], str]]
+"""Tables that a statement changes unfollowed, and why; said when it has succeeded."""
 
 
 class _Running:
     """One execution that is followed."""
 
     def __init__(
-        self, log: TransactionLog, followed: list[Following], *, commits: bool
+        self,
+        log: TransactionLog,
+        followed: list[Following],
+        problems: Problems,
+        *,
+        commits: bool,
     ) -> None:
         self.log = log
         self.followed = followed
+        self.problems = problems  # of tables that are not followed
         self.rowcount = -1
         self.commits = commits  # MariaDB does, before a TRUNCATE and after it
 
@@ -229,13 +237,14 @@ class Statements:
                 return
         place = _place(context)
         followed = []
+        problems: Problems = []
         for part in parts:
             if part.problem is None:
                 sets = context.compiled_parameters
                 followed.append(self._follow(log, part, place, sets, is_flush=is_flush))
             else:
-                self._warn(log, [part.table], part.problem)
-        self._begin(connection, log, followed, context, is_flushed=is_flushed)
+                problems.append(([part.table], part.problem))
+        self._begin(connection, log, followed, problems, context, is_flushed=is_flushed)
 
     def _follow(
         self,
@@ -265,14 +274,13 @@ class Statements:
         connection: Connection,
         log: TransactionLog,
         followed: list[Following],
+        problems: Problems,
         context: Any,
         *,
         is_flushed: bool,
         commits: bool = False,
     ) -> None:
-        if not followed:
-            return
-        if not log.is_writing:
+        if followed and not log.is_writing:
             log.is_writing = True
             if connection.dialect.name == "sqlite":
                 first = followed[0]
@@ -286,8 +294,9 @@ class Statements:
                 one.begin(connection, parents)
                 begun.append(one)
             except NotFollowedError as error:
-                self._warn(log, [one.part.table], str(error))
-        _set_running(context, _Running(log, begun, commits=commits))
+                problems.append(([one.part.table], str(error)))
+        if begun or problems:
+            _set_running(context, _Running(log, begun, problems, commits=commits))
 
     def _end(
         self,
@@ -299,6 +308,8 @@ class Statements:
         _set_running(context, None)
         for one in running.followed:
             one.end(connection, running.rowcount, result)
+        for tables, problem in running.problems:
+            self._warn(running.log, tables, problem)
         if running.commits or running.log.writes_at_once:
             self._conclude(connection)
             if running.commits:
@@ -327,18 +338,22 @@ class Statements:
         if not named:
             return
         log = self._logs.of(connection)
+        followed: list[Following] = []
+        problems: Problems = []
         if raw.form is None:
             tables = [table for _, table in named]
-            self._warn(log, tables, "its form is not understood")
-            return
-        followed = []
-        for part, place in text_parts(connection, sql, raw, named, self._reach):
-            following = self._follow(log, part, place, sets)
-            if isinstance(following, FollowingInsert):
-                following.take_text(raw)
-            followed.append(following)
+            problems.append((tables, "its form is not understood"))
+        else:
+            for part, place in text_parts(connection, sql, raw, named, self._reach):
+                followed.append(self._follow(log, part, place, sets))
         self._begin(
-            connection, log, followed, context, is_flushed=False, commits=commits
+            connection,
+            log,
+            followed,
+            problems,
+            context,
+            is_flushed=False,
+            commits=commits,
         )
 
     def _warn(self, log: TransactionLog, tables: Sequence[Table], problem: str) -> None:
@@ -368,16 +383,6 @@ def _running_in(context: Any) -> _Running | None:
 
 def _set_running(context: Any, running: _Running | None) -> None:
     context.hydro_hooks_running = running
-
-
-def has_rolled_back(connection: Connection, error: BaseException) -> bool:
-    """Return whether the database has rolled back the transaction by itself."""
-    if connection.dialect.name in MARIADB:
-        return bool(error.args) and error.args[0] == _DEADLOCK
-    if connection.dialect.name == "sqlite":
-        driver = connection.connection.dbapi_connection
-        return not getattr(driver, "in_transaction", True)
-    return False
 
 
 def _place(context: Any) -> Place | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Table
+from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks.detection import rows
+from hydro_hooks.detection.connections import has_rolled_back, unharmed
 from hydro_hooks.detection.inserting import Given
 from hydro_hooks.detection.matching import NotFollowedError
 from hydro_hooks.detection.raw_sql import Form, Raw, Target, Token, tokens_of
@@ -91,12 +93,11 @@ class TextMatching:
         )
         kept = [*spans, self._raw.tail]
         sql, given = _with_parameters(select, self._raw, kept, parameters)
-        result = connection.exec_driver_sql(sql, given, execution_options={OURS: True})
-        found = result.fetchall()
+        found = _asked(connection, sql, given)
         if limit and len(found) > MAX_TRUNCATED:
             message = f"it empties a table of more than {MAX_TRUNCATED:,} rows"
             raise NotFollowedError(message)
-        typed = _typed(connection, self.table)
+        typed = _typed(connection, self.table.primary_key)
         width = len(columns)
         return [(typed(row[:width]), typed(row[width:])) for row in found]
 
@@ -114,13 +115,35 @@ class TextMatching:
         return texts, [span for span in spans if span is not None]
 
 
-def _typed(connection: Connection, table: Table) -> Any:
-    """Return a function from a row of key columns, as the driver gives it, to a key."""
+def _asked(connection: Connection, sql: str, parameters: Any) -> Sequence[Any]:
+    """Return the rows of a SELECT that is made of the program's words.
+
+    Raises:
+        NotFollowedError: It is none that the database understands; the program's own
+            statement may be.
+    """
+    try:
+        with unharmed(connection):
+            result = connection.exec_driver_sql(
+                sql, parameters, execution_options={OURS: True}
+            )
+            return result.fetchall()
+    except DBAPIError as error:
+        if error.connection_invalidated or has_rolled_back(connection, error.orig):
+            raise
+        # Its text may quote a literal of the program.
+        kind = type(error.orig).__name__
+        message = f"which rows it changes cannot be asked for beforehand ({kind})"
+        raise NotFollowedError(message) from error
+
+
+def _typed(connection: Connection, columns: Iterable[Column[Any]]) -> Any:
+    """Return a function from a row of columns, as the driver gives it, to values."""
     processors = [
         column.type.dialect_impl(connection.dialect).result_processor(
             connection.dialect, None
         )
-        for column in table.primary_key
+        for column in columns
     ]
 
     def typed(row: Sequence[Any]) -> Key:
@@ -151,7 +174,7 @@ def _with_parameters(
         for token in raw.parameters
         if start <= token.start < end
     ]
-    if any(token.text.startswith("$") for token in standing):
+    if any(token.text[1:].isdigit() for token in standing):
         return _renumbered(sql, standing, parameters)
     numbers = {token: number for number, token in enumerate(raw.parameters)}
     return sql, tuple(parameters[numbers[token]] for token in standing) or None
@@ -160,7 +183,7 @@ def _with_parameters(
 def _renumbered(
     sql: str, standing: Sequence[Token], parameters: Sequence[Any]
 ) -> tuple[str, Any]:
-    """Number `$n` anew: the driver wants as many values as there are numbers."""
+    """Number `$n` or `?n` anew: the driver wants a value for each number."""
     numbers = {
         text: number + 1
         for number, text in enumerate(dict.fromkeys(token.text for token in standing))
@@ -168,33 +191,74 @@ def _renumbered(
     parts, at = [], 0
     for token in tokens_of(sql):
         if token.kind == "parameter":
-            parts += [sql[at : token.start], f"${numbers[token.text]}"]
+            parts += [sql[at : token.start], f"{token.text[0]}{numbers[token.text]}"]
             at = token.end
     parts.append(sql[at:])
     return "".join(parts), tuple(parameters[int(text[1:]) - 1] for text in numbers)
 
 
-def given_by_text(
-    table: Table,
-    wanted: Sequence[Column[Any]],
-    raw: Raw,
-    parameters: Sequence[Any],
-) -> list[Given]:
-    """Return what the VALUES of an INSERT say of its rows, where they are plain."""
-    names = list(raw.columns or [column.name.lower() for column in table.columns])
-    at = {c: names.index(c.name.lower()) for c in wanted if c.name.lower() in names}
-    given: list[Given] = []
-    for one in parameters:
-        for values in raw.rows or ():
-            row: dict[Column[Any], Any] = {}
-            for column, place in at.items():
-                token = values[place] if place < len(values) else None
-                if token is not None:
-                    is_known, value = _value(token, raw, one)
-                    if is_known:
-                        row[column] = value
-            given.append(row)
-    return given
+class TextRows:
+    """What an INSERT written as text gives of its rows.
+
+    It stands in for `Selected`; its parameters are the driver's.
+
+    Args:
+        table: Where to.
+        sql: The statement.
+        raw: What was understood of it.
+    """
+
+    def __init__(self, table: Table, sql: str, raw: Raw) -> None:
+        self._sql = sql
+        self._raw = raw
+        self._names = list(raw.columns or [one.name.lower() for one in table.columns])
+
+    @property
+    def is_asked(self) -> bool:
+        """Return whether the rows are those of a SELECT."""
+        return self._raw.rows is None
+
+    def given(
+        self,
+        connection: Connection,
+        wanted: Sequence[Column[Any]],
+        parameters: Any,
+        _place: Place | None,
+    ) -> list[Given]:
+        """Return the plain values of its VALUES, or what its SELECT gives."""
+        at = {
+            column: self._names.index(column.name.lower())
+            for column in wanted
+            if column.name.lower() in self._names
+        }
+        if self._raw.rows is not None:
+            return [
+                dict(self._plain(at, values, parameters)) for values in self._raw.rows
+            ]
+        span = self._raw.selected
+        if not at or span == (0, 0):
+            return []
+        sql, its = _with_parameters(
+            self._sql[slice(*span)], self._raw, [span], parameters
+        )
+        typed = _typed(connection, at)
+        return [
+            dict(zip(at, typed([row[place] for place in at.values()]), strict=True))
+            for row in _asked(connection, sql, its)
+        ]
+
+    def _plain(
+        self,
+        at: Mapping[Column[Any], int],
+        values: Sequence[Token | None],
+        parameters: Any,
+    ) -> Iterator[tuple[Column[Any], Any]]:
+        for column, place in at.items():
+            token = values[place] if place < len(values) else None
+            if token is not None:
+                is_known, value = _value(token, self._raw, parameters)
+                if is_known:
+                    yield column, value
 
 
 _WORDS: Final = {"null": None, "true": True, "false": False, "default": None}
@@ -214,7 +278,7 @@ def _value(token: Token, raw: Raw, parameters: Any) -> tuple[bool, Any]:
 def _parameter(token: Token, raw: Raw, parameters: Any) -> Any:
     if isinstance(parameters, Mapping):
         return parameters.get(_name_in(token.text))
-    if token.text.startswith("$"):
+    if token.text[1:].isdigit():
         return parameters[int(token.text[1:]) - 1]
     return parameters[raw.parameters.index(token)]
 

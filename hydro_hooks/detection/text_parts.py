@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table
 from hydro_hooks.detection.parts import Part, delete_part, insert_part, update_part
 from hydro_hooks.detection.raw_sql import Form, Raw, Target
 from hydro_hooks.detection.reach import Reach
-from hydro_hooks.detection.text_matching import TextMatching
+from hydro_hooks.detection.text_matching import TextMatching, TextRows
 from hydro_hooks.transition import Place
 
 
@@ -55,7 +55,9 @@ def text_parts(
     for target, table in named:
         part = _part(sql, raw, table, reach)
         if part is not None:
-            if part.inserting is None:
+            if part.inserting is not None:
+                part = replace(part, selected=TextRows(table, sql, raw))
+            else:
                 matching = TextMatching(table, sql, raw, target)
                 part = replace(part, matching=matching, constants={})
             yield part, _place_of(connection, target, table)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 from sqlalchemy import Connection, RootTransaction, Table
 from sqlalchemy.orm import InstanceState
 
+from hydro_hooks.detection.connections import is_autocommit
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import Netting
 from hydro_hooks.transition import Place, Stamp, State, Step, Subject, Values
@@ -191,7 +192,7 @@ class TransactionLogs:
         log = self._logs.get(transaction)
         if log is None:
             log = self._logs[transaction] = TransactionLog()
-            log.is_autocommit = _is_autocommit(connection)
+            log.is_autocommit = is_autocommit(connection)
             log.writes_at_once = log.is_autocommit or transaction in self._committing
         self._latest = (ref(transaction), ref(log))
         return log
@@ -220,12 +221,3 @@ class TransactionLogs:
             transaction = connection.get_transaction()
             if transaction is not None:
                 self._committing.add(transaction)
-
-
-def _is_autocommit(connection: Connection) -> bool:
-    """Return whether the database commits each statement by itself."""
-    level = connection.get_execution_options().get("isolation_level")
-    if level is None:
-        # What create_engine(isolation_level=...) was told; no public word of it.
-        level = getattr(connection.dialect, "_on_connect_isolation_level", None)
-    return level == "AUTOCOMMIT"

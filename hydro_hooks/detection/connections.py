@@ -1,0 +1,70 @@
+"""What a connection's database does of its own accord, where the three differ."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from hydro_hooks.outbox import OURS
+
+MARIADB: Final = frozenset({"mysql", "mariadb"})
+
+_DEADLOCK: Final = 1213
+
+
+def is_read_committed(connection: Connection) -> bool:
+    """Return whether each statement of the connection sees what is committed."""
+    level = connection.get_execution_options().get("isolation_level")
+    return (level or connection.default_isolation_level) == "READ COMMITTED"
+
+
+def is_autocommit(connection: Connection) -> bool:
+    """Return whether the database commits each statement by itself."""
+    level = connection.get_execution_options().get("isolation_level")
+    if level is None:
+        # What create_engine(isolation_level=...) was told; no public word of it.
+        level = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    return level == "AUTOCOMMIT"
+
+
+def has_rolled_back(connection: Connection, error: BaseException | None) -> bool:
+    """Return whether the database has rolled back the transaction by itself."""
+    if is_autocommit(connection):
+        return False  # there is none
+    if connection.dialect.name in MARIADB:
+        args = () if error is None else error.args
+        return bool(args) and args[0] == _DEADLOCK
+    if connection.dialect.name == "sqlite":
+        driver = connection.connection.dbapi_connection
+        return not getattr(driver, "in_transaction", True)
+    return False
+
+
+@contextlib.contextmanager
+def unharmed(connection: Connection) -> Iterator[None]:
+    """Let an error inside leave the transaction as it was; it is raised all the same.
+
+    PostgreSQL would refuse all that follows, but for a savepoint.
+    """
+    is_needed = connection.dialect.name == "postgresql" and not is_autocommit(
+        connection
+    )
+
+    def tell(word: str) -> None:
+        if is_needed:
+            connection.exec_driver_sql(
+                f"{word} hydro_hooks", execution_options={OURS: True}
+            )
+
+    tell("SAVEPOINT")
+    try:
+        yield
+    except DBAPIError:
+        tell("ROLLBACK TO SAVEPOINT")
+        raise
+    finally:
+        tell("RELEASE SAVEPOINT")
