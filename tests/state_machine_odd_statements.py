@@ -19,9 +19,18 @@ from state_machine_core_statements import (
     flipped,
     table_of,
 )
-from state_machine_models import FLAGGED, Bug, Installation, Pair, Row, Seat, Ticket
+from state_machine_models import (
+    FLAGGED,
+    Bug,
+    Device,
+    Installation,
+    Pair,
+    Row,
+    Seat,
+    Ticket,
+)
 from state_machine_transactions import TransactionRules
-from state_machine_unit_of_work import FLAGS
+from state_machine_unit_of_work import FLAGS, KEYS
 from state_machine_world import MAKERS, By
 
 Conflict: TypeAlias = Literal["nothing", "any", "key", "client", "flip", "where"]
@@ -53,17 +62,111 @@ class OddStatementRules(TransactionRules):
         by: By,
     ) -> None:
         table = table_of(batch[0].model)
-        if self.world.kind == "mariadb":
-            statement = _mariadb_upsert(table, conflict)
-        else:
-            make = sqlite if self.world.kind == "sqlite" else postgresql
-            statement = _upsert(make.insert(table), table, conflict)
+        statement = self._upserting(table, table, conflict)
         values = [column_values(row) for row in batch]
         if is_list:
             # As one VALUES list, else as parameters of one or many.
             self._core(statement.values(values), None, by, is_direct=is_direct)
         else:
             self._core(statement, values, by, is_direct=is_direct)
+
+    @precondition(lambda self: self.has_session)
+    @rule(
+        batch=batches(Installation, Seat, Ticket, Pair),
+        conflict=CONFLICTS,
+        is_returning=st.booleans(),
+        by=MAKERS,
+    )
+    def orm_upsert(
+        self,
+        batch: list[Row],
+        conflict: Conflict,
+        is_returning: bool,  # noqa: FBT001
+        by: By,
+    ) -> None:
+        """By the names of the attributes, giving objects back."""
+        model = batch[0].model
+        statement = self._upserting(model, table_of(model), conflict)
+        # MariaDB gives nothing back of an INSERT IGNORE that ignores.
+        returns = is_returning and self.world.kind != "mariadb"
+        if returns:
+            statement = statement.returning(model)
+        statement = statement.execution_options(populate_existing=True)
+        values = [row.values() for row in batch]
+
+        def work() -> None:
+            result = self._through.execute(statement, values)
+            if returns:
+                result.all()
+
+        self._work(by, work)
+
+    @precondition(lambda self: self.can_execute and self.world.kind != "postgresql")
+    @rule(
+        batch=batches(*FLAGGED, Pair),
+        word=st.sampled_from(("REPLACE", "IGNORE")),
+        is_list=st.booleans(),
+        is_direct=st.booleans(),
+        by=MAKERS,
+    )
+    def insert_or(
+        self,
+        batch: list[Row],
+        word: Literal["REPLACE", "IGNORE"],
+        is_list: bool,  # noqa: FBT001
+        is_direct: bool,  # noqa: FBT001
+        by: By,
+    ) -> None:
+        """Put in place of the rows that are there, or behind them."""
+        statement: Any = insert(table_of(batch[0].model))
+        if self.world.kind == "sqlite":
+            statement = statement.prefix_with(f"OR {word}")
+        else:
+            statement = statement.prefix_with("IGNORE")
+        values = [column_values(row) for row in batch]
+        if is_list:
+            statement, values = statement.values(values), []
+        self._core(statement, values or None, by, is_direct=is_direct)
+
+    @precondition(lambda self: self.can_execute and self.world.kind != "postgresql")
+    @rule(
+        model=st.sampled_from((Installation, Device, Ticket)),
+        key=KEYS,
+        to=KEYS,
+        is_direct=st.booleans(),
+        by=MAKERS,
+    )
+    def update_or_ignore(
+        self,
+        model: type[Any],
+        key: int,
+        to: int,
+        is_direct: bool,  # noqa: FBT001
+        by: By,
+    ) -> None:
+        """Renumber, unless the new number is taken."""
+        table = table_of(model)
+        word = "OR IGNORE" if self.world.kind == "sqlite" else "IGNORE"
+        statement = update(table).where(table.c.id >= key).values(id=to)
+        self._core(statement.prefix_with(word), None, by, is_direct=is_direct)
+
+    @precondition(lambda self: self.can_execute and self.world.kind == "mariadb")
+    @rule(keys=SOME_KEYS, flag=FLAGS, is_direct=st.booleans(), by=MAKERS)
+    def update_of_two_tables(
+        self,
+        keys: Keys,
+        flag: bool | None,  # noqa: FBT001
+        is_direct: bool,  # noqa: FBT001
+        by: By,
+    ) -> None:
+        """The flags of installations and of the tickets with their numbers."""
+        ticket, source = table_of(Ticket), table_of(Installation)
+        statement = (
+            update(ticket)
+            .where(source.c.id == ticket.c.id, *among(Installation, keys))
+            .values({ticket.c.is_enabled: flag, source.c.is_enabled: flag is False})
+        )
+        self._core(statement, None, by, is_direct=is_direct)
 
     @precondition(lambda self: self.can_execute)
     @rule(
@@ -195,6 +298,13 @@ class OddStatementRules(TransactionRules):
             statement = statement.add_cte(changed.cte("changed"))
         self._core(statement, None, by, is_direct=is_direct)
 
+    def _upserting(self, target: Any, table: Table, conflict: Conflict) -> Any:
+        """Return an upsert into a table or a model, as this database writes it."""
+        if self.world.kind == "mariadb":
+            return _mariadb_upsert(mysql.insert(target), table, conflict)
+        make = sqlite if self.world.kind == "sqlite" else postgresql
+        return _upsert(make.insert(target), table, conflict)
+
 
 def _upsert(statement: Any, table: Table, conflict: Conflict) -> Any:
     """Return an upsert as SQLite and PostgreSQL write it."""
@@ -215,10 +325,9 @@ def _upsert(statement: Any, table: Table, conflict: Conflict) -> Any:
     )
 
 
-def _mariadb_upsert(table: Table, conflict: Conflict) -> Any:
+def _mariadb_upsert(statement: Any, table: Table, conflict: Conflict) -> Any:
     """Return an upsert as MariaDB writes it; it asks for no key, any one will do."""
     flag = "level" if table.name == "pair" else "is_enabled"
-    statement = mysql.insert(table)
     if conflict in ("nothing", "any"):
         return statement.prefix_with("IGNORE")
     new: Any = statement.inserted[flag]

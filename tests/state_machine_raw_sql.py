@@ -16,9 +16,11 @@ from state_machine_transactions import TransactionRules
 from state_machine_unit_of_work import KEYS, rows
 from state_machine_world import MAKERS, By
 
-Dress: TypeAlias = Literal["plain", "quoted", "qualified", "commented", "semicolon"]
+Dress: TypeAlias = Literal[
+    "plain", "quoted", "qualified", "commented", "semicolon", "lines"
+]
 DRESSES: st.SearchStrategy[Dress] = st.sampled_from(
-    ("plain", "quoted", "qualified", "commented", "semicolon")
+    ("plain", "quoted", "qualified", "commented", "semicolon", "lines")
 )
 """How a statement is written."""
 
@@ -148,14 +150,42 @@ class RawSqlRules(TransactionRules):
         self._work(by, lambda: through.execute(statement, given))
 
     @precondition(lambda self: self.can_execute)
-    @rule(key=KEYS, is_driver=st.booleans(), by=MAKERS)
-    def raw_insert_select(self, key: int, is_driver: bool, by: By) -> None:  # noqa: FBT001
-        """Without keys: those that the SELECT makes are warned of as lost."""
+    @rule(
+        key=KEYS,
+        on_conflict=st.none() | ON_CONFLICT,
+        dress=DRESSES,
+        is_driver=st.booleans(),
+        by=MAKERS,
+    )
+    def raw_insert_select(
+        self,
+        key: int,
+        on_conflict: OnConflict | None,
+        dress: Dress,
+        is_driver: bool,  # noqa: FBT001
+        by: By,
+    ) -> None:
+        """Without keys, or with some that may be taken."""
+        name = self._named("ticket", dress)
         sql = (
-            "INSERT INTO ticket (kind, is_enabled)"
+            f"INSERT INTO {name} (kind, is_enabled)"  # noqa: S608
             " SELECT 'bug', is_enabled FROM installation WHERE id >= :key"
         )
-        self._raw(sql, {"key": key}, by, is_driver=is_driver, is_literal=False)
+        if on_conflict is not None:
+            sql = self._on_conflict(
+                f"INSERT INTO {name} (kind, id, is_enabled)"  # noqa: S608
+                " SELECT 'ticket', i.id + 1, NOT i.is_enabled"
+                " FROM installation AS i WHERE i.id >= :key",
+                Ticket,
+                on_conflict,
+            )
+        self._raw(
+            _dressed(sql, dress),
+            {"key": key},
+            by,
+            is_driver=is_driver,
+            is_literal=False,
+        )
 
     @precondition(lambda self: self.can_execute)
     @rule(row=rows(Pair), is_driver=st.booleans(), by=MAKERS)
@@ -333,6 +363,8 @@ class RawSqlRules(TransactionRules):
 def _dressed(sql: str, dress: Dress) -> str:
     if dress == "commented":
         return f"/* it's; */ {sql} -- not really"
+    if dress == "lines":
+        return sql.replace(" ", "\n\t  ") + "\n"
     return f"{sql};" if dress == "semicolon" else sql
 
 

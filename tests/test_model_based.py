@@ -28,11 +28,11 @@ from state_machine_models import (
     Ticket,
     mappings,
 )
+from state_machine_odd_objects import OddObjectRules
 from state_machine_odd_statements import Conflict, OddStatementRules
 from state_machine_oracle import Oracle
 from state_machine_orm_statements import OrmStatementRules
 from state_machine_raw_sql import RawSqlRules
-from state_machine_unit_of_work import UnitOfWorkRules
 from state_machine_world import By, Mode, Warned, World
 
 from hydro_hooks import create_tables, register
@@ -42,7 +42,7 @@ EXAMPLES = int(os.environ.get("HYDRO_EXAMPLES", "100"))
 
 
 class AnyProgram(
-    UnitOfWorkRules,
+    OddObjectRules,
     OrmStatementRules,
     CoreStatementRules,
     OddStatementRules,

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 from linked_models import happened, kind, stored
-from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy import Engine, Executable, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from tracked_models import Base, Installation, Subscription, mappings
@@ -188,13 +188,21 @@ def test_several_statements_in_one_text_are_warned_of_and_run(
     assert "test_several_statements_in_one_text_are_warned_of_and_run" in warning
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        text("UPDATE OR REPLACE installation SET id = 2 WHERE id = 1"),
+        update(Installation).prefix_with("OR REPLACE").values(id=1),
+    ],
+    ids=["text", "construct"],
+)
 def test_an_update_or_replace_is_warned_of_and_runs(
-    session: Session, caplog: pytest.LogCaptureFixture
+    session: Session, caplog: pytest.LogCaptureFixture, statement: Executable
 ) -> None:
     if session.get_bind().dialect.name != "sqlite":
         pytest.skip("only SQLite has it")
 
-    session.execute(text("UPDATE OR REPLACE installation SET id = 2 WHERE id = 1"))
+    session.execute(statement)
     session.commit()
 
     assert "Installation" in the_warning(caplog)

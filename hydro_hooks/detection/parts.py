@@ -6,10 +6,11 @@ matters is a part. Nothing here looks at the database.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import (
     BindParameter,
@@ -29,6 +30,8 @@ from hydro_hooks.detection.reach import Edge, Reach
 from hydro_hooks.detection.text_matching import TextMatching, TextRows
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
+
+_OR_REPLACE: Final = re.compile(r"\s*UPDATE\s+OR\s+REPLACE\b", re.IGNORECASE)
 
 Constants: TypeAlias = Mapping[Field, str]
 """Fields that an UPDATE sets to a parameter, by the parameter's name."""
@@ -188,12 +191,16 @@ def _parts(
         return
     names = compiled.bind_names
     values = values_set(known, keys)
+    replaces = isinstance(element, Update) and _OR_REPLACE.match(sql)
     found = (
         delete_part(known, reach, whole=whole)
-        if isinstance(element, Delete)
+        if replaces or isinstance(element, Delete)
         else update_part(known, values, names, reach, whole=whole)
     )
     if found is None:
+        return
+    if replaces:
+        yield replace(found, problem="it deletes the rows that are in its way")
         return
     try:
         new_key = {one: values[one] for one in known.primary_key if one in values}
