@@ -23,13 +23,16 @@ from sqlalchemy import (
 from state_machine_models import (
     FLAGGED,
     MODELS,
+    Badge,
     Bug,
     Device,
     Installation,
     Pair,
     Phone,
     Row,
+    Seat,
     Subscription,
+    Team,
     Ticket,
 )
 from state_machine_transactions import TransactionRules
@@ -204,6 +207,17 @@ class CoreStatementRules(TransactionRules):
             by,
             is_direct=is_direct,
         )
+
+    @precondition(lambda self: self.can_execute)
+    @rule(row=rows(Team, Seat, Badge), is_direct=st.booleans(), by=MAKERS)
+    def core_move(self, row: Row, is_direct: bool, by: By) -> None:  # noqa: FBT001
+        """Give a child another parent, with which it goes from now on."""
+        table = table_of(row.model)
+        values = column_values(row)
+        values.pop("is_enabled", None)
+        del values["id"]
+        statement = update(table).where(table.c.id == row.key)
+        self._core(statement.values(values), None, by, is_direct=is_direct)
 
     @precondition(lambda self: self.can_execute)
     @rule(

@@ -32,7 +32,7 @@ class OddObjectRules(UnitOfWorkRules):
             one = self._through.get(row.model, row.identity)
             if one is None:
                 return
-            model = type(one)
+            model = row.model
             value: Any = {
                 "not": not_(model.enabled),
                 "literal": literal(row.flag),

@@ -42,6 +42,7 @@ class Program(RuleBasedStateMachine):
         self.joined: tuple[JoinMode, int, int] | None = None
         self.savepoints: list[Savepoint] = []
         self.is_aborted = False
+        self.has_two_phases = False
         self.keeps_stale = False
         self.is_sound = False
         self.causes = Causes()
@@ -54,13 +55,25 @@ class Program(RuleBasedStateMachine):
 
     # What is open -------------------------------------------------------------------
 
-    def _open(self, mode: Mode, *, autoflush: bool, expire_on_commit: bool) -> None:
+    def _open(
+        self,
+        mode: Mode,
+        *,
+        autoflush: bool,
+        expire_on_commit: bool,
+        has_two_phases: bool = False,
+    ) -> None:
         self.mode = mode
+        # SQLite has none, and PostgreSQL only where it is configured.
+        self.has_two_phases = (
+            has_two_phases and mode == "session" and self.world.kind == "mariadb"
+        )
         if mode == "session":
             self.session = Session(
                 self.world.engine,
                 autoflush=autoflush,
                 expire_on_commit=expire_on_commit,
+                twophase=self.has_two_phases,
             )
             self._listen(self.session)
         elif mode == "connection":

@@ -58,10 +58,26 @@ class TransactionRules(Program):
         self._open(mode, autoflush=True, expire_on_commit=True)
 
     @precondition(lambda self: self.is_idle)
-    @rule(mode=MODES, autoflush=st.booleans(), expire_on_commit=st.booleans())
-    def open(self, mode: Mode, autoflush: bool, expire_on_commit: bool) -> None:  # noqa: FBT001
+    @rule(
+        mode=MODES,
+        autoflush=st.booleans(),
+        expire_on_commit=st.booleans(),
+        has_two_phases=st.booleans(),
+    )
+    def open(
+        self,
+        mode: Mode,
+        autoflush: bool,  # noqa: FBT001
+        expire_on_commit: bool,  # noqa: FBT001
+        has_two_phases: bool,  # noqa: FBT001
+    ) -> None:
         self._close_all()
-        self._open(mode, autoflush=autoflush, expire_on_commit=expire_on_commit)
+        self._open(
+            mode,
+            autoflush=autoflush,
+            expire_on_commit=expire_on_commit,
+            has_two_phases=has_two_phases,
+        )
 
     @precondition(lambda self: self.outer and not self.session and self.can_execute)
     @precondition(lambda self: self.mode == "connection")
@@ -150,6 +166,7 @@ class TransactionRules(Program):
 
     @precondition(lambda self: self.can_execute and self.mode != "autocommit")
     @precondition(lambda self: not self.savepoints and not self.joined)
+    @precondition(lambda self: not self.has_two_phases)
     @rule(by_ddl=st.booleans(), reason=REASONS)
     def commit_by_text(self, by_ddl: bool, reason: Reason) -> None:  # noqa: FBT001
         def work() -> None:

@@ -139,6 +139,33 @@ class UnitOfWorkRules(TransactionRules):
         self._run(by, work)
 
     @precondition(lambda self: self.has_session)
+    @rule(row=rows(Team, Seat), by=MAKERS, is_loaded=st.booleans())
+    def move(self, row: Row, by: By, is_loaded: bool) -> None:  # noqa: FBT001
+        """Give a child another parent, in whose place it goes from now on."""
+
+        def work() -> None:
+            self._through.flush()
+            self._through.expire_all()
+            one = self._through.get(row.model, row.identity)
+            parent_model: type[Any] = Installation if row.model is Team else Team
+            parent: Any = self._through.get(parent_model, row.link)
+            if one is None or parent is None:
+                return
+            if is_loaded:
+                children: list[Any] = (
+                    parent.teams if isinstance(parent, Installation) else parent.seats
+                )
+                if one not in children:
+                    children.append(one)
+            elif row.model is Team:
+                one.installation_id = row.link
+            else:
+                one.team_id = row.link
+            self._through.flush()
+
+        self._run(by, work)
+
+    @precondition(lambda self: self.has_session)
     @rule(row=rows(*MODELS), by=MAKERS)
     def load_children(self, row: Row, by: By) -> None:
         """What is loaded is deleted by the session itself, the rest by the database."""
