@@ -209,7 +209,7 @@ class _Listening:
         listen(Engine, "handle_error", self._statements.failed)
         listen(Engine, "commit", self._recorder.commit)
         listen(Engine, "prepare_twophase", self._recorder.prepare)
-        listen(Session, "transient_to_pending", self._pending)
+        listen(Session, "transient_to_pending", self._pending, raw=True)
         listen(Session, "after_flush", self._flushed)
         listen(Mapper, "after_configured", self._attach_to_relationships)
         session_delete.attach(
@@ -290,9 +290,9 @@ class _Listening:
 
         return after
 
-    def _pending(self, _session: Session, instance: object) -> None:
-        if self._cascades.is_tracked(type(instance)):
-            self._stamps.put(instance_state(instance), Kind.PRESENCE)
+    def _pending(self, _session: Session, state: InstanceState[Any]) -> None:
+        if self._cascades.is_tracked(state.class_):
+            self._stamps.put(state, Kind.PRESENCE)
 
     def _flushed(self, session: Session, _context: object) -> None:
         self._stamps.flushed(session)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
-from sqlalchemy import inspect, literal, not_, null, select
+from sqlalchemy import Boolean, cast, inspect, literal, not_, null, select
 from sqlalchemy.orm import make_transient_to_detached
 from state_machine_models import FLAGGED, Bug, Installation, Pair, Row
 from state_machine_unit_of_work import UnitOfWorkRules, rows
@@ -35,7 +35,7 @@ class OddObjectRules(UnitOfWorkRules):
             model = row.model
             value: Any = {
                 "not": not_(model.enabled),
-                "literal": literal(row.flag),
+                "literal": literal(row.flag, Boolean()),
                 "null": null(),
                 "subquery": select(Installation.enabled)
                 .where(Installation.id == row.link)
@@ -58,10 +58,11 @@ class OddObjectRules(UnitOfWorkRules):
                 return
             one = row.build()
             flag = "level" if row.model is Pair else "enabled"
-            value = row.values()[flag]
-            made: Any = null() if expression == "null" else literal(value)
+            column = inspect(row.model).attrs[flag].columns[0]
+            value = literal(row.values()[flag], column.type)
+            made: Any = null() if expression == "null" else value
             if expression == "subquery":
-                made = select(literal(value)).scalar_subquery()
+                made = select(cast(value, column.type)).scalar_subquery()
             setattr(one, flag, made)
             self._through.add(one)
             self.causes.arrive(row.subject, by.told)

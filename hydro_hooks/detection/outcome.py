@@ -23,6 +23,7 @@ from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place, State, Subject, Values
 
 _UNKNOWN: Final = object()
+_PLAIN: Final = frozenset({type(None), bool, int, str})
 """A value that only the database knows."""
 
 
@@ -56,8 +57,8 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
 def _inserted_plain(tracked: TrackedModel, given: Mapping[Any, Any]) -> Known | None:
     """Return what an INSERT of plain values made; what was never set is NULL.
 
-    None where one was set to `literal()` or a parameter: unlike other expressions,
-    these are not expired by the flush.
+    None where one is of another type. It may be an expression: `literal()` and
+    parameters, unlike others, are not expired by the flush.
     """
     get = given.get
     there, enabled = tracked.present, tracked.enabled
@@ -66,7 +67,7 @@ def _inserted_plain(tracked: TrackedModel, given: Mapping[Any, Any]) -> Known | 
     values = [
         None if field is None else get(field.attribute) for field in tracked.values
     ]
-    if any(isinstance(one, ClauseElement) for one in (is_present, is_enabled, *values)):
+    if not _PLAIN.issuperset(map(type, (is_present, is_enabled, *values))):
         return None
     return tracked.state(is_present, is_enabled), Values(*values)
 
