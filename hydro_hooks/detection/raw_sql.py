@@ -1,8 +1,7 @@
 """SQL that the program wrote as text: what it changes, as far as that can be read off.
 
-Not a parser of SQL: a scanner that knows strings, names, comments and parentheses, and
-the outer form of UPDATE, DELETE, INSERT and TRUNCATE. What has another form is said to
-be unknown, never guessed.
+Not a parser of SQL: it knows the outer form of UPDATE, DELETE, INSERT and TRUNCATE.
+What has another form is said to be unknown, never guessed.
 """
 
 from __future__ import annotations
@@ -14,17 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-_TOKEN: Final = re.compile(
-    r"""
-      (?P<space> \s+ | --[^\n]* | /\*.*?\*/ | \#[^\n]*(?=\n) )
-    | (?P<string> [EeNnBbXx]?'(?:[^'\\]|''|\\.)*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
-    | (?P<name> "(?:[^"]|"")+" | `[^`]+` | \[[^\]\d][^\]]*\] | [^\W\d]\w* )
-    | (?P<number> \d+(?:\.\d+)? )
-    | (?P<parameter> %\(\w+\)s | %s | \?\d* | (?<![:\w]):[^\W\d]\w* | \$\d+ )
-    | (?P<other> ::|%%|. )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+from hydro_hooks.detection.sql_tokens import Token, closing, find, parted, tokens_of
+
 _VERBS: Final = frozenset({"insert", "replace", "update", "delete", "truncate"})
 _WRITERS: Final = _VERBS | {"merge", "copy", "load"}
 WRITES: Final = re.compile(rf"\b(?:{'|'.join(sorted(_WRITERS))})\b", re.IGNORECASE)
@@ -36,35 +26,6 @@ _MODIFIERS: Final = frozenset(
 
 _MEETING: Final = frozenset({"conflict", "duplicate"})
 _CHANGING: Final = _WRITERS - {"replace"} | {"nextval", "setval"}
-
-
-class Token(NamedTuple):
-    """A word of SQL that is not white space.
-
-    Attributes:
-        kind: `string`, `name`, `number`, `parameter` or `other`.
-        text: As it stands there.
-        start: Where it starts.
-        end: Where it ends.
-        depth: How many parentheses are open around it.
-    """
-
-    kind: str
-    text: str
-    start: int
-    end: int
-    depth: int
-
-    @property
-    def word(self) -> str:
-        """An unquoted name in lower case, as keywords are; else empty."""
-        is_plain = self.kind == "name" and self.text[0] not in '"`['
-        return self.text.lower() if is_plain else ""
-
-    @property
-    def name(self) -> str:
-        """A name without its quotes."""
-        return self.text.strip('"`[]')
 
 
 class Form(Enum):
@@ -122,25 +83,6 @@ class Raw:
     cascades: bool = False
 
 
-def tokens_of(sql: str) -> list[Token]:
-    """Return the tokens of a statement."""
-    tokens = []
-    depth = 0
-    for match in _TOKEN.finditer(sql):
-        kind = match.lastgroup or "other"
-        if match["string"] is not None:
-            kind = "string"
-        if kind == "space":
-            continue
-        text = match[0]
-        if text == ")":
-            depth -= 1
-        tokens.append(Token(kind, text, match.start(), match.end(), depth))
-        if text == "(":
-            depth += 1
-    return tokens
-
-
 @functools.lru_cache(maxsize=512)
 def understood(sql: str) -> Raw | None:
     """Return what a statement changes; None for one that writes nothing."""
@@ -167,7 +109,7 @@ def understood(sql: str) -> Raw | None:
 def _written(sql: str, tokens: Sequence[Token]) -> Iterator[Target]:
     """Yield the tables named behind a verb that writes, wherever it stands."""
     if tokens[0].word in {"update", "delete"}:  # of several tables
-        end = _find(tokens, {"set", "where"}, 1)
+        end = find(tokens, {"set", "where"}, 1)
         for token in tokens[1:end]:
             if token.kind == "name":
                 yield Target(None, token.name, token.text, token.text)
@@ -226,22 +168,14 @@ _AFTER_TARGET: Final = frozenset(
 )  # fmt: skip
 
 
-def _find(tokens: Sequence[Token], words: set[str], at: int) -> int:
-    """Return the place of the first outer token of `words`, or the end."""
-    for place in range(at, len(tokens)):
-        if tokens[place].depth == 0 and tokens[place].word in words:
-            return place
-    return len(tokens)
-
-
 def _parameters(tokens: Sequence[Token]) -> tuple[Token, ...]:
     return tuple(token for token in tokens if token.kind == "parameter")
 
 
 def _tail(tokens: Sequence[Token], at: int) -> tuple[int, int]:
     """Return the condition, its order and its limit, as a part of the text."""
-    begin = _find(tokens, {"where", "order", "limit"}, at)
-    end = _find(tokens, {"returning"}, at)
+    begin = find(tokens, {"where", "order", "limit"}, at)
+    end = find(tokens, {"returning"}, at)
     if begin >= end:
         return (0, 0)
     return (tokens[begin].start, tokens[end - 1].end)
@@ -258,10 +192,10 @@ def _update(sql: str, tokens: list[Token]) -> Raw | None:
     if at >= len(tokens) or tokens[at].word != "set":
         return None  # several tables
     ends = {"from", "where", "order", "limit", "returning"}
-    end = _find(tokens, ends, at + 1)
+    end = find(tokens, ends, at + 1)
     sources = ""
     if end < len(tokens) and tokens[end].word == "from":
-        stop = _find(tokens, ends - {"from"}, end + 1)
+        stop = find(tokens, ends - {"from"}, end + 1)
         sources = sql[tokens[end + 1].start : tokens[stop - 1].end]
     return Raw(
         form=Form.UPDATE,
@@ -275,7 +209,7 @@ def _update(sql: str, tokens: list[Token]) -> Raw | None:
 
 def _columns_set(tokens: Sequence[Token]) -> dict[str, tuple[int, int]] | None:
     columns: dict[str, tuple[int, int]] = {}
-    for part in _parted(tokens):
+    for part in parted(tokens):
         is_sign = [token.text == "=" and token.depth == 0 for token in part]
         if True not in is_sign:
             return None
@@ -284,19 +218,6 @@ def _columns_set(tokens: Sequence[Token]) -> dict[str, tuple[int, int]] | None:
             return None
         columns[part[at - 1].name.lower()] = (part[at + 1].start, part[-1].end)
     return columns
-
-
-def _parted(tokens: Sequence[Token], depth: int = 0) -> Iterator[list[Token]]:
-    """Yield what lies between the commas of one depth."""
-    part: list[Token] = []
-    for token in tokens:
-        if token.text == "," and token.depth == depth:
-            yield part
-            part = []
-        else:
-            part.append(token)
-    if part:
-        yield part
 
 
 def _delete(sql: str, tokens: list[Token]) -> Raw | None:
@@ -314,7 +235,7 @@ def _delete(sql: str, tokens: list[Token]) -> Raw | None:
     target, at = found
     sources = ""
     if at < len(tokens) and tokens[at].word == "using":
-        stop = _find(tokens, {"where", "returning"}, at + 1)
+        stop = find(tokens, {"where", "returning"}, at + 1)
         sources = sql[tokens[at + 1].start : tokens[stop - 1].end]
         if target.name.lower() in {token.name.lower() for token in tokens[at:stop]}:
             return None  # MariaDB: DELETE FROM a USING a JOIN b
@@ -343,13 +264,11 @@ def _insert(sql: str, tokens: list[Token]) -> Raw | None:
     target, at = found
     columns: dict[str, tuple[int, int]] | None = None
     if at < len(tokens) and tokens[at].text == "(":
-        close = next(
-            (n for n in range(at + 1, len(tokens)) if tokens[n].depth == 0), len(tokens)
-        )
+        close = closing(tokens, at)
         if tokens[at + 1].word not in {"select", "values", "with"}:
             columns = {
                 part[0].name.lower(): (0, 0)
-                for part in _parted(tokens[at + 1 : close], depth=1)
+                for part in parted(tokens[at + 1 : close], depth=1)
                 if part
             }
             at = close + 1
@@ -387,12 +306,10 @@ def _selected(tokens: Sequence[Token], at: int) -> tuple[int, int]:
 
 def _value_rows(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token | None, ...]]:
     while at < len(tokens) and tokens[at].text == "(":
-        close = next(
-            (n for n in range(at + 1, len(tokens)) if tokens[n].depth == 0), len(tokens)
-        )
+        close = closing(tokens, at)
         yield tuple(
             part[0] if len(part) == 1 else None
-            for part in _parted(tokens[at + 1 : close], depth=1)
+            for part in parted(tokens[at + 1 : close], depth=1)
         )
         at = close + 1
         if at < len(tokens) and tokens[at].text == ",":

@@ -7,61 +7,35 @@ savepoints written by hand.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Select, Table, TextClause
+from sqlalchemy import Connection, Select, TextClause
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled
 
-from hydro_hooks.detection import origin, raw_sql, rows, sql_text, stamps
+from hydro_hooks.detection import raw_sql, sql_text, stamps
+from hydro_hooks.detection.compiled_parts import inner, parts_of
 from hydro_hooks.detection.connections import MARIADB, has_rolled_back
+from hydro_hooks.detection.execution import (
+    Execution,
+    Problem,
+    execution_in,
+    keep,
+)
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.following_change import FollowingChange
 from hydro_hooks.detection.following_insert import FollowingInsert
-from hydro_hooks.detection.matching import NotFollowedError
-from hydro_hooks.detection.parts import Kind, Part, inner, parts_of
+from hydro_hooks.detection.parts import Part
 from hydro_hooks.detection.reach import Reach
-from hydro_hooks.detection.rows import Key
 from hydro_hooks.detection.sql_text import SqlText
 from hydro_hooks.detection.stamps import Stamps
 from hydro_hooks.detection.text_parts import named_in, text_parts
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
-from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS
-from hydro_hooks.transition import Place, Stamp
-
-logger = logging.getLogger("hydro_hooks")
-
-
-Problems: TypeAlias = list[tuple[Sequence[Table], str]]
-"""Tables that a statement changes unfollowed, and why; said when it has succeeded."""
-
-
-class _Running:
-    """One execution that is followed."""
-
-    def __init__(
-        self,
-        log: TransactionLog,
-        followed: list[Following],
-        problems: Problems,
-        *,
-        commits: bool,
-    ) -> None:
-        self.log = log
-        self.followed = followed
-        self.problems = problems  # of tables that are not followed
-        self.rowcount = -1
-        self.commits = commits  # MariaDB does, before a TRUNCATE and after it
-
-    def count(self, rowcount: int) -> None:
-        """Take what the driver says of one batch."""
-        if rowcount >= 0:
-            self.rowcount = max(self.rowcount, 0) + rowcount
+from hydro_hooks.transition import Place
 
 
 class Statements:
@@ -130,7 +104,7 @@ class Statements:
             if context.isddl and connection.dialect.name in MARIADB:
                 self._conclude(connection)
             return
-        if not parts or OURS in context.execution_options or _running_in(context):
+        if not parts or OURS in context.execution_options or execution_in(context):
             return
         self._before_parts(connection, parts, context)
 
@@ -151,11 +125,11 @@ class Statements:
             statement: The SQL.
             context: SQLAlchemy's execution context of it.
         """
-        running = _running_in(context)
-        if running is not None:
-            running.count(cursor.rowcount)
+        execution = execution_in(context)
+        if execution is not None:
+            execution.count(cursor.rowcount)
             if not context.isinsert:
-                self._end(connection, context, running, None)
+                self._end(connection, context, execution, None)
             return
         compiled = context.compiled
         if compiled is not None and type(compiled.statement) is Select:
@@ -182,9 +156,9 @@ class Statements:
             result: SQLAlchemy's.
         """
         context = getattr(result, "context", None)
-        running = _running_in(context)
-        if context is not None and running is not None:
-            self._end(connection, context, running, result)
+        execution = execution_in(context)
+        if context is not None and execution is not None:
+            self._end(connection, context, execution, result)
 
     def failed(self, failure: ExceptionContext) -> None:
         """Look at what a failed statement has kept: the program may go on."""
@@ -197,20 +171,13 @@ class Statements:
                 log.rollback()
         if context is None:
             return
-        running = _running_in(context)
-        _set_running(context, None)
+        execution = execution_in(context)
+        keep(context, None)
         # PostgreSQL keeps nothing.
-        if running is not None and connection.dialect.name != "postgresql":
-            self._look_again(connection, running)
-
-    def _look_again(self, connection: Connection, running: _Running) -> None:
-        try:
-            for one in running.followed:
-                one.failed(connection)
-        except Exception:  # the program's own error is on its way
-            logger.exception("What a failed statement has kept could not be read")
-        if running.log.writes_at_once:
-            self._conclude(connection)
+        if execution is not None and connection.dialect.name != "postgresql":
+            execution.failed(connection)
+            if execution.log.writes_at_once:
+                self._conclude(connection)
 
     # ------------------------------------------------------------------------------
 
@@ -236,15 +203,18 @@ class Statements:
             if not parts:
                 return
         place = _place(context)
-        followed = []
-        problems: Problems = []
+        followed: list[Following] = []
+        problems: list[Problem] = []
         for part in parts:
             if part.problem is None:
                 sets = context.compiled_parameters
                 followed.append(self._follow(log, part, place, sets, is_flush=is_flush))
             else:
                 problems.append(([part.table], part.problem))
-        self._begin(connection, log, followed, problems, context, is_flushed=is_flushed)
+        execution = Execution(log, self._reach, followed, problems)
+        parents = self._stamps.removed_from if is_flushed else None
+        execution.begin(connection, parents)
+        keep(context, execution)
 
     def _follow(
         self,
@@ -269,50 +239,18 @@ class Statements:
         assert part.matching is not None  # noqa: S101 - it has no problem
         return FollowingChange(matching=part.matching, **known)
 
-    def _begin(
-        self,
-        connection: Connection,
-        log: TransactionLog,
-        followed: list[Following],
-        problems: Problems,
-        context: Any,
-        *,
-        is_flushed: bool,
-        commits: bool = False,
-    ) -> None:
-        if followed and not log.is_writing:
-            log.is_writing = True
-            if connection.dialect.name == "sqlite":
-                first = followed[0]
-                rows.take_write_lock(connection, first.part.table, first.place)
-        begun = []
-        for one in followed:
-            parents: Mapping[Key, Stamp] = {}
-            if is_flushed and one.part.kind is Kind.DELETE:
-                parents = self._stamps.removed_from(one.part.table)
-            try:
-                one.begin(connection, parents)
-                begun.append(one)
-            except NotFollowedError as error:
-                problems.append(([one.part.table], str(error)))
-        if begun or problems:
-            _set_running(context, _Running(log, begun, problems, commits=commits))
-
     def _end(
         self,
         connection: Connection,
         context: ExecutionContext,
-        running: _Running,
+        execution: Execution,
         result: Any | None,
     ) -> None:
-        _set_running(context, None)
-        for one in running.followed:
-            one.end(connection, running.rowcount, result)
-        for tables, problem in running.problems:
-            self._warn(running.log, tables, problem)
-        if running.commits or running.log.writes_at_once:
+        keep(context, None)
+        execution.end(connection, result)
+        if execution.commits or execution.log.writes_at_once:
             self._conclude(connection)
-            if running.commits:
+            if execution.commits:
                 connection.dialect.do_commit(connection.connection)
 
     # SQL text -----------------------------------------------------------------------
@@ -339,50 +277,18 @@ class Statements:
             return
         log = self._logs.of(connection)
         followed: list[Following] = []
-        problems: Problems = []
+        problems: list[Problem] = []
         if raw.form is None:
             tables = [table for _, table in named]
             problems.append((tables, "its form is not understood"))
         else:
             for part, place in text_parts(connection, sql, raw, named, self._reach):
                 followed.append(self._follow(log, part, place, sets))
-        self._begin(
-            connection,
-            log,
-            followed,
-            problems,
-            context,
-            is_flushed=False,
-            commits=commits,
-        )
-
-    def _warn(self, log: TransactionLog, tables: Sequence[Table], problem: str) -> None:
-        """Say loudly that a statement is not followed."""
-        reached: list[TrackedModel] = []
-        for table in tables:
-            reached += self._reach.tracked.get(table, ())
-            reached += self._reach.readers.get(table, ())
-            for edge in self._reach.on_delete.get(table, ()):
-                reached += self._reach.tracked.get(edge.child, ())
-        log.doubted.update(tracked.association for tracked in reached)
-        names = ", ".join(dict.fromkeys(one.model.__name__ for one in reached))
-        logger.warning(
-            "A statement on %s may change rows of %s that are not recorded, at %s: %s",
-            ", ".join(dict.fromkeys(table.name for table in tables)),
-            names or "tracked models",
-            origin.here() or "an unknown place",
-            problem,
-        )
-
-
-def _running_in(context: Any) -> _Running | None:
-    """Return what is followed of an execution: kept on it, it goes with it."""
-    running: _Running | None = getattr(context, "hydro_hooks_running", None)
-    return running
-
-
-def _set_running(context: Any, running: _Running | None) -> None:
-    context.hydro_hooks_running = running
+        if not followed and not problems:
+            return
+        execution = Execution(log, self._reach, followed, problems, commits=commits)
+        execution.begin(connection, None)
+        keep(context, execution)
 
 
 def _place(context: Any) -> Place | None:

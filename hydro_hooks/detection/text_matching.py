@@ -12,8 +12,9 @@ from hydro_hooks.detection import rows
 from hydro_hooks.detection.connections import has_rolled_back, unharmed
 from hydro_hooks.detection.inserting import Given
 from hydro_hooks.detection.matching import NotFollowedError
-from hydro_hooks.detection.raw_sql import Form, Raw, Target, Token, tokens_of
+from hydro_hooks.detection.raw_sql import Form, Raw, Target
 from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.detection.sql_tokens import Token, tokens_of
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import Place

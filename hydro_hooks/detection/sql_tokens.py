@@ -1,0 +1,96 @@
+"""The words of SQL: strings, names, comments and parentheses, told apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<space> \s+ | --[^\n]* | /\*.*?\*/ | \#[^\n]*(?=\n) )
+    | (?P<string> [EeNnBbXx]?'(?:[^'\\]|''|\\.)*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
+    | (?P<name> "(?:[^"]|"")+" | `[^`]+` | \[[^\]\d][^\]]*\] | [^\W\d]\w* )
+    | (?P<number> \d+(?:\.\d+)? )
+    | (?P<parameter> %\(\w+\)s | %s | \?\d* | (?<![:\w]):[^\W\d]\w* | \$\d+ )
+    | (?P<other> ::|%%|. )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class Token(NamedTuple):
+    """A word of SQL that is not white space.
+
+    Attributes:
+        kind: `string`, `name`, `number`, `parameter` or `other`.
+        text: As it stands there.
+        start: Where it starts.
+        end: Where it ends.
+        depth: How many parentheses are open around it.
+    """
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    depth: int
+
+    @property
+    def word(self) -> str:
+        """An unquoted name in lower case, as keywords are; else empty."""
+        is_plain = self.kind == "name" and self.text[0] not in '"`['
+        return self.text.lower() if is_plain else ""
+
+    @property
+    def name(self) -> str:
+        """A name without its quotes."""
+        return self.text.strip('"`[]')
+
+
+def tokens_of(sql: str) -> list[Token]:
+    """Return the tokens of a statement."""
+    tokens = []
+    depth = 0
+    for match in _TOKEN.finditer(sql):
+        kind = match.lastgroup or "other"
+        if match["string"] is not None:
+            kind = "string"
+        if kind == "space":
+            continue
+        text = match[0]
+        if text == ")":
+            depth -= 1
+        tokens.append(Token(kind, text, match.start(), match.end(), depth))
+        if text == "(":
+            depth += 1
+    return tokens
+
+
+def find(tokens: Sequence[Token], words: set[str], at: int) -> int:
+    """Return the place of the first outer token of `words`, or the end."""
+    for place in range(at, len(tokens)):
+        if tokens[place].depth == 0 and tokens[place].word in words:
+            return place
+    return len(tokens)
+
+
+def closing(tokens: Sequence[Token], at: int) -> int:
+    """Return where the outer parenthesis that opens at a place closes, or the end."""
+    for place in range(at + 1, len(tokens)):
+        if tokens[place].depth == 0:
+            return place
+    return len(tokens)
+
+
+def parted(tokens: Sequence[Token], depth: int = 0) -> Iterator[list[Token]]:
+    """Yield what lies between the commas of one depth."""
+    part: list[Token] = []
+    for token in tokens:
+        if token.text == "," and token.depth == depth:
+            yield part
+            part = []
+        else:
+            part.append(token)
+    if part:
+        yield part
