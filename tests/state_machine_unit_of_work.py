@@ -264,6 +264,11 @@ class UnitOfWorkRules(TransactionRules):
 
     def _add(self, row: Row, by: By) -> None:
         session = self._through
+        if any(
+            row.subject == subject_of(one) and type(one) is not row.model
+            for one in session.deleted
+        ):
+            return  # it takes the row as another class, half of which is left behind
         if {row.subject} <= {subject_of(one) for one in session.new} and any(
             row.subject == subject_of(one) for one in session.deleted
         ):
