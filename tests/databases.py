@@ -197,3 +197,20 @@ def _clean_mariadb(connection: Connection) -> None:
         if name in tables.metadata.tables and is_used:
             connection.exec_driver_sql(f"TRUNCATE {name}")
     connection.exec_driver_sql("SET foreign_key_checks = 1")
+
+
+def has_two_phases(engine: Engine) -> bool:
+    """Return whether transactions can be prepared; PostgreSQL wants to be told so."""
+    if engine.dialect.name != "postgresql":
+        return engine.dialect.name == "mariadb"
+    with engine.connect() as connection:
+        return bool(int(connection.scalar(text("SHOW max_prepared_transactions"))))
+
+
+def skip_without_two_phases(engine: Engine) -> None:
+    """Skip a test that prepares a transaction where that is not possible."""
+    if not has_two_phases(engine):
+        pytest.skip(
+            "SQLite has no two-phase commit; PostgreSQL where its configuration says"
+            " max_prepared_transactions = 10"
+        )

@@ -64,9 +64,8 @@ class Program(RuleBasedStateMachine):
         has_two_phases: bool = False,
     ) -> None:
         self.mode = mode
-        # SQLite has none, and PostgreSQL only where it is configured.
         self.has_two_phases = (
-            has_two_phases and mode == "session" and self.world.kind == "mariadb"
+            has_two_phases and mode == "session" and self.world.has_two_phases
         )
         if mode == "session":
             self.session = Session(

@@ -48,6 +48,7 @@ class World:
 
     Args:
         kind: `sqlite`, `postgresql` or `mariadb`.
+        has_two_phases: Whether it prepares transactions.
         engine: Of the program.
         autocommit: Another, in AUTOCOMMIT.
         oracle: Its own connection.
@@ -56,6 +57,7 @@ class World:
     """
 
     kind: str
+    has_two_phases: bool
     engine: Engine
     autocommit: Engine
     oracle: Oracle

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
-from databases import Database
+from databases import Database, has_two_phases
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Engine, create_engine, event
@@ -82,6 +82,7 @@ def world(database: Database) -> Iterator[World]:
     with register(*mappings()):
         yield World(
             kind=database.kind,
+            has_two_phases=has_two_phases(engine),
             engine=engine,
             autocommit=autocommit,
             oracle=oracle,

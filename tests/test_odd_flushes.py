@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from databases import skip_without_two_phases
 from sqlalchemy import (
     Connection,
     Dialect,
@@ -392,8 +393,8 @@ def test_what_is_known_of_a_row_is_read_again_after_a_statement_past_us(
 
 def test_two_phase_refusal_says_what_every_refusal_says(session: Session) -> None:
     engine = session.get_bind()
-    if engine.dialect.name != "mariadb":
-        pytest.skip("SQLite has no two-phase commit, PostgreSQL as installed neither")
+    assert isinstance(engine, Engine)
+    skip_without_two_phases(engine)
     session.execute(text("DROP TABLE hydro_outbox"))
     session.commit()
     with Session(engine, twophase=True) as other:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from databases import Database
+from databases import Database, skip_without_two_phases
 from sqlalchemy import (
     Connection,
     Engine,
@@ -153,8 +153,7 @@ def test_a_row_that_came_back_with_a_savepoint_can_be_changed_again(
 
 
 def test_two_phase_commit_records_statements_at_the_prepare(tracked: Engine) -> None:
-    if tracked.dialect.name != "mariadb":
-        pytest.skip("SQLite has no two-phase commit, PostgreSQL as installed neither")
+    skip_without_two_phases(tracked)
     with Session(tracked) as session:
         stored(session, Installation(id=1), Installation(id=2))
 

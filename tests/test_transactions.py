@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from databases import enforce_foreign_keys
+from databases import enforce_foreign_keys, skip_without_two_phases
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import (
     IntegrityError,
@@ -260,8 +260,7 @@ def test_transactions_of_one_session_have_their_own_ids(session: Session) -> Non
 
 
 def test_two_phase_commit_records_at_the_prepare(tracked: Engine) -> None:
-    if tracked.dialect.name != "mariadb":
-        pytest.skip("SQLite has no two-phase commit, PostgreSQL as installed neither")
+    skip_without_two_phases(tracked)
     with Session(tracked, twophase=True) as session:
         session.add(Installation())
         session.commit()
