@@ -238,3 +238,13 @@ def test_a_bulk_change_of_half_a_composite_key_is_followed(begin: Begin) -> None
 
     state.orm_update_of_the_key(model=Pair, key=1, to=4, sync=False, by=R1)
     state.commit(reason=None)
+
+
+def test_a_row_that_is_deleted_and_born_again_hidden_was_destroyed_by_the_first(
+    begin: Begin,
+) -> None:
+    state = begin("session")
+
+    row = Row(Pair, 1, 1, flag=True, is_hidden=True)
+    state.replace(row=row, deleted=R1, added=By(None))
+    state.commit(reason=None)

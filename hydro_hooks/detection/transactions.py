@@ -38,7 +38,8 @@ class Candidate:
         changed: Names of the watched attributes that the flush writes.
         before: State and values of the row before the flush; None until read.
         is_missing: Whether the row was not there when it was read.
-        stamp: Who removed it; None until known, and of what is not removed.
+        departure: Who removed it, or the object whose row it takes; None until known.
+        arrival: Who gave the row this key, or this object; None until known.
     """
 
     tracked: TrackedModel
@@ -49,7 +50,8 @@ class Candidate:
     changed: frozenset[str] = frozenset()
     before: Known | None = None
     is_missing: bool = False
-    stamp: Stamp | None = None
+    departure: Stamp | None = None
+    arrival: Stamp | None = None
 
     @property
     def subject(self) -> Subject:

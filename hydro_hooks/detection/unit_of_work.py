@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, FromClause, Table
 from sqlalchemy.orm import InstanceState, Session
+from sqlalchemy.orm.attributes import instance_state
 
 from hydro_hooks.detection import dependants, outcome, rows, stamps
 from hydro_hooks.detection.rows import Lock
@@ -138,7 +139,9 @@ class UnitOfWork:
                 ]
                 if group:
                     self._read_before(connection, log, group)
-        self._stamp_removed([one for one in changing if one.is_delete])
+        self._stamp_removed(
+            [one for one in changing if one.is_delete or one.state.key is None]
+        )
 
     def _read_before(
         self, connection: Connection, log: TransactionLog, group: list[Candidate]
@@ -174,7 +177,10 @@ class UnitOfWork:
                 )
 
     def _stamp_removed(self, removed: list[Candidate]) -> None:
-        """Give each its own stamp, else that of what its removal was cascaded from."""
+        """Give each the stamp of its removal, or of what that was cascaded from.
+
+        Of a new object it is the removal of the one whose row it takes.
+        """
         by_session: dict[Session, list[Candidate]] = {}
         for candidate in removed:
             if candidate.state.session is not None:
@@ -183,7 +189,13 @@ class UnitOfWork:
             own, cascaded = self._stamps.removals(session)
             for candidate in its:
                 state = candidate.state
-                candidate.stamp = own.get(state) or cascaded.get(state)
+                if state.key is None:
+                    key = state.mapper.identity_key_from_primary_key(candidate.key)
+                    taken = session.identity_map.get(key)
+                    if taken is None:
+                        continue
+                    state = instance_state(taken)
+                candidate.departure = own.get(state) or cascaded.get(state)
 
     def after_insert(
         self,
@@ -204,11 +216,12 @@ class UnitOfWork:
         log.step(subject, GONE, after, stamp)
 
     def _leave(self, log: TransactionLog, candidate: Candidate) -> None:
-        """Take the step of a row that gets another key: the old one is gone."""
+        """Take the step of a row that gets another key, or whose object is another."""
         del log.renumbered[candidate.subject]
-        candidate.stamp = self._taken(candidate.state, Kind.PRESENCE)
+        candidate.arrival = self._taken(candidate.state, Kind.PRESENCE)
         if candidate.before is not None:
-            log.step(candidate.subject, candidate.before, GONE, candidate.stamp)
+            departure = candidate.departure or candidate.arrival
+            log.step(candidate.subject, candidate.before, GONE, departure)
 
     def after_update(
         self,
@@ -235,7 +248,7 @@ class UnitOfWork:
         if is_renumbered:
             if candidate.subject in log.renumbered:
                 self._leave(log, candidate)
-            stamp = candidate.stamp or stamps.now()
+            stamp = candidate.arrival or stamps.now()
             log.step(subject, GONE, after, stamp)
         else:
             kind = _kind_of_update(state, before, after)
@@ -266,7 +279,7 @@ class UnitOfWork:
         """Take the step of a row that is gone."""
         candidate = log.read.pop(state, None)
         if candidate is not None and candidate.before is not None:
-            stamp = candidate.stamp or stamps.now()
+            stamp = candidate.departure or stamps.now()
             log.step(candidate.subject, candidate.before, GONE, stamp)
 
     def _taken(self, state: InstanceState[Any], kind: Kind) -> Stamp:
