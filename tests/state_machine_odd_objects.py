@@ -62,7 +62,10 @@ class OddObjectRules(UnitOfWorkRules):
             value = literal(row.values()[flag], column.type)
             made: Any = null() if expression == "null" else value
             if expression == "subquery":
-                made = select(cast(value, column.type)).scalar_subquery()
+                # PostgreSQL would take a NULL for text there.
+                is_typed = self.world.kind == "postgresql"
+                inner = cast(value, column.type) if is_typed else value
+                made = select(inner).scalar_subquery()
             setattr(one, flag, made)
             self._through.add(one)
             self.causes.arrive(row.subject, by.told)
