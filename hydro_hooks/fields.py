@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Boolean, Column, ColumnElement, Integer, String, Table
+from sqlalchemy import Boolean, Column, ColumnElement, Enum, Integer, String, Table
 from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import ScalarSelect, SelectBase
@@ -22,8 +22,22 @@ Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | Selec
 """An attribute's name, the attribute, or an SQL expression over the row."""
 
 
-PLAIN: Final = (Boolean, Integer, String)
-"""Types whose values are stored as the program gives them."""
+_STORED: Final[dict[type[Any], frozenset[type]]] = {
+    Boolean: frozenset({bool, int, type(None)}),
+    Integer: frozenset({int, type(None)}),
+    String: frozenset({str, type(None)}),
+}
+
+
+def stored_as_given(column: ColumnElement[Any]) -> frozenset[type]:
+    """Return the types of the values that a column stores as the program gives them.
+
+    None of them where the column's type is one that converts values, or the program's.
+    """
+    for kind, types in _STORED.items():
+        if isinstance(column.type, kind) and not isinstance(column.type, Enum):
+            return types
+    return frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,6 +48,7 @@ class Field:
         expression: What to select.
         attribute: Name of the mapped attribute that holds it, when it is a column whose
             values are stored as they are.
+        stored: The types of such values; others may be converted, or be expressions.
         watched: Names of the row's own attributes that it depends on.
         own: The row's own columns behind `watched`.
         tables: Other tables that it reads, by scalar subquery.
@@ -42,6 +57,7 @@ class Field:
 
     expression: ColumnElement[Any]
     attribute: str | None
+    stored: frozenset[type]
     watched: frozenset[str]
     own: frozenset[Column[Any]]
     tables: frozenset[Table]
@@ -101,10 +117,12 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
         raise MappingError(name, argument, problem)
     watched = frozenset(mapper.get_property_by_column(column).key for column in own)
     # A type of the program's own may store another value than the object has.
-    is_plain = isinstance(expression, Column) and isinstance(expression.type, PLAIN)
+    is_column = isinstance(expression, Column)
+    stored = stored_as_given(expression) if is_column else frozenset()
     return Field(
         expression=expression,
-        attribute=next(iter(watched)) if is_plain else None,
+        attribute=next(iter(watched)) if stored else None,
+        stored=stored,
         watched=watched,
         own=frozenset(own),
         tables=frozenset(foreign),

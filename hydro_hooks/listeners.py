@@ -210,6 +210,7 @@ class _Listening:
         listen(Engine, "commit", self._recorder.commit)
         listen(Engine, "prepare_twophase", self._recorder.prepare)
         listen(Session, "transient_to_pending", self._pending, raw=True)
+        listen(Session, "before_flush", self._flushing)
         listen(Session, "after_flush", self._flushed)
         listen(Mapper, "after_configured", self._attach_to_relationships)
         session_delete.attach(
@@ -227,10 +228,14 @@ class _Listening:
             before, after = f"before_{action}", f"after_{action}"
             listen(base, before, self._before(getattr(work, before), tracked))
             listen(base, after, self._after(getattr(work, after), tracked))
-        for name in tracked.flag_attributes:
-            listen(getattr(model, name), "set", self._on_set(Kind.FLAG))
-        for name in tracked.presence_attributes:
-            listen(getattr(model, name), "set", self._on_set(Kind.PRESENCE))
+        for kind, names in (
+            (Kind.FLAG, tracked.flag_attributes),
+            (Kind.PRESENCE, tracked.presence_attributes),
+        ):
+            for name in names:
+                listen(getattr(model, name), "set", self._on_set(kind))
+                # A mutable value (JSON, say) that is changed in place.
+                listen(getattr(model, name), "modified", self._on_modified(kind))
 
     def _attach_to_relationships(self) -> None:
         """Hear of children taken from a parent that they cannot be without."""
@@ -294,6 +299,9 @@ class _Listening:
         if self._cascades.is_tracked(state.class_):
             self._stamps.put(state, Kind.PRESENCE)
 
+    def _flushing(self, session: Session, _context: object, _some: object) -> None:
+        self._stamps.flushing(session)
+
     def _flushed(self, session: Session, _context: object) -> None:
         self._stamps.flushed(session)
 
@@ -307,6 +315,13 @@ class _Listening:
                 self._stamps.put(state, kind)
 
         return on_set
+
+    def _on_modified(self, kind: Kind) -> Callable[..., None]:
+        def on_modified(state: InstanceState[Any], _initiator: object) -> None:
+            if state.key is not None:
+                self._stamps.put(state, kind)
+
+        return on_modified
 
     def _on_remove(self, parent: QueryableAttribute[Any]) -> Callable[..., None]:
         def on_remove(_: object, child: object, _initiator: object) -> None:

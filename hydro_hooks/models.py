@@ -6,6 +6,7 @@ model that this one is related to may not be imported yet.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import Mapper
 
 from hydro_hooks.errors import ConfigurationError, MappingError
-from hydro_hooks.fields import PLAIN, Field, Meaning, field_of, flag_of
+from hydro_hooks.fields import Field, Meaning, field_of, flag_of, stored_as_given
 from hydro_hooks.transition import State, Values
 
 MAX_ASSOCIATION: Final = 100
@@ -95,7 +96,7 @@ class TrackedModel:
         if str not in map(type, values):
             return values
         return tuple(
-            int(value) if is_number and isinstance(value, str) else value
+            _as_number(value) if is_number and isinstance(value, str) else value
             for value, is_number in zip(values, self.are_numbers, strict=True)
         )
 
@@ -244,7 +245,7 @@ def track(
         columns=frozenset(keyed.union(*(field.own for field in fields))),
         reads_tables=any(field.tables for field in fields),
         is_plain=all(field.attribute is not None for field in fields)
-        and all(isinstance(key.type, PLAIN) for key in mapper.primary_key),
+        and all(stored_as_given(key) for key in mapper.primary_key),
     )
 
 
@@ -273,11 +274,20 @@ def _mapper_of(model: type[Any]) -> Mapper[Any]:
     return mapper
 
 
+def _as_number(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text  # the database will say what it thinks of it
+
+
 def _following_update(mapper: Mapper[Any]) -> set[str]:
+    columns: Iterable[Any] = mapper.columns  # and expressions of column_property()
     return {
         mapper.get_property_by_column(column).key
-        for column in mapper.columns
-        if column.onupdate is not None or column.server_onupdate is not None
+        for column in columns
+        if isinstance(column, Column)
+        and (column.onupdate is not None or column.server_onupdate is not None)
     }
 
 

@@ -119,7 +119,7 @@ class FollowingChange(Following):
             constants is not None
             and len(self.parameters) == 1
             and tracked.present is None
-            and self.parameters[0].keys() >= set(constants.values())
+            and _are_stored(constants, self.parameters[0])
         )
 
     def _matching(
@@ -164,9 +164,7 @@ class FollowingChange(Following):
         constants: Mapping[Any, str],
         parameters: Mapping[str, Any],
     ) -> None:
-        if row.state is State.ABSENT or not parameters.keys() >= set(
-            constants.values()
-        ):
+        if row.state is State.ABSENT or not _are_stored(constants, parameters):
             return  # its flag is not known, or what is set
         after = outcome.after(
             tracked, _with_constants(tracked, row, constants, parameters)
@@ -291,6 +289,14 @@ class FollowingChange(Following):
             connection, tracked, parameters, Lock.NONE, self.place
         ):
             yield key, row
+
+
+def _are_stored(constants: Mapping[Field, str], parameters: Mapping[str, Any]) -> bool:
+    """Return whether the values of parameters are known, and stored as they are."""
+    return all(
+        name in parameters and type(parameters[name]) in field.stored
+        for field, name in constants.items()
+    )
 
 
 def _passes_by(connection: Connection) -> bool:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
-from sqlalchemy.sql import ClauseElement
 
 from hydro_hooks import outbox
 from hydro_hooks.detection import rows
@@ -23,7 +22,6 @@ from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place, State, Subject, Values
 
 _UNKNOWN: Final = object()
-_PLAIN: Final = frozenset({type(None), bool, int, str})
 """A value that only the database knows."""
 
 
@@ -43,7 +41,7 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
         # never set was inserted as NULL.
         is_made = field.attribute in state.expired_attributes
         value = state.dict.get(field.attribute, _UNKNOWN if is_made else None)
-        return _UNKNOWN if isinstance(value, ClauseElement) else value
+        return value if type(value) in field.stored else _UNKNOWN
 
     is_present = value_of(tracked.present, default=True)
     is_enabled = value_of(tracked.enabled, default=True)
@@ -57,18 +55,21 @@ def inserted(tracked: TrackedModel, state: InstanceState[Any]) -> Known | None:
 def _inserted_plain(tracked: TrackedModel, given: Mapping[Any, Any]) -> Known | None:
     """Return what an INSERT of plain values made; what was never set is NULL.
 
-    None where one is of another type. It may be an expression: `literal()` and
-    parameters, unlike others, are not expired by the flush.
+    None where the database may have converted one. It may even be an expression:
+    `literal()` and parameters, unlike others, are not expired by the flush.
     """
     get = given.get
     there, enabled = tracked.present, tracked.enabled
+    fields = (there, enabled, *tracked.values)
     is_present = True if there is None else get(there.attribute)
     is_enabled = True if enabled is None else get(enabled.attribute)
     values = [
         None if field is None else get(field.attribute) for field in tracked.values
     ]
-    if not _PLAIN.issuperset(map(type, (is_present, is_enabled, *values))):
-        return None
+    given_values = (is_present, is_enabled, *values)
+    for field, value in zip(fields, given_values, strict=True):
+        if field is not None and type(value) not in field.stored:
+            return None
     return tracked.state(is_present, is_enabled), Values(*values)
 
 
@@ -88,7 +89,7 @@ def updated(candidate: Candidate, before: Known) -> Known | None:
         if field.attribute is None:
             return _UNKNOWN
         value = state.dict.get(field.attribute, _UNKNOWN)
-        return _UNKNOWN if isinstance(value, ClauseElement) else value
+        return value if type(value) in field.stored else _UNKNOWN
 
     was_present = before[0] is not State.ABSENT
     was_enabled = before[0] is State.ENABLED

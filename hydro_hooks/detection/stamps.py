@@ -11,6 +11,7 @@ transaction is open in which it was made.
 from __future__ import annotations
 
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final, NamedTuple
@@ -99,7 +100,6 @@ class Stamps:
     """The stamps of all objects."""
 
     def __init__(self) -> None:
-        self._has_removals = False
         self._removals: WeakKeyDictionary[
             Session, dict[InstanceState[Any], _Removal]
         ] = WeakKeyDictionary()
@@ -124,7 +124,6 @@ class Stamps:
         if session is None:
             return
         self.put(state, Kind.REMOVAL)
-        self._has_removals = True
         pending = self._removals.setdefault(session, {})
         if pending and not next(iter(pending.values())).is_open(session):
             open_ones = {s: one for s, one in pending.items() if one.is_open(session)}
@@ -159,21 +158,43 @@ class Stamps:
         return own, cascaded
 
     def removed_from(self, table: Table) -> dict[tuple[Any, ...], Stamp]:
-        """Return who removed which row of a table, by key, and did not flush it yet."""
+        """Return who removed which row of a table, by key, in the flush in progress."""
+        session = _flushing_here()
         found: dict[tuple[Any, ...], Stamp] = {}
-        for session in list(self._removals):
-            for removed in self.removals(session):
-                for state, stamp in removed.items():
-                    if state.identity is not None and table in state.mapper.tables:
-                        found.setdefault(tuple(state.identity), stamp)
+        # Never in another session: it is another thread's, and may be at work.
+        for removed in () if session is None else self.removals(session):
+            for state, stamp in removed.items():
+                if state.identity is not None and table in state.mapper.tables:
+                    found.setdefault(tuple(state.identity), stamp)
         return found
+
+    def flushing(self, session: Session) -> None:
+        """Note whose flush the statements are that run here from now on."""
+        outer = tuple(one for one in _flushing.get() if _is_flushing(one()))
+        _flushing.set((*outer, ref(session)))
 
     def flushed(self, session: Session) -> None:
         """Forget what the session removed: it is flushed."""
-        if self._has_removals:
-            for state in self._removals.pop(session, {}):
-                self.take(state, Kind.REMOVAL)
-            self._has_removals = bool(self._removals)
+        for state in self._removals.pop(session, ()):
+            self.take(state, Kind.REMOVAL)
+
+
+_flushing: Final[ContextVar[tuple[ReferenceType[Session], ...]]] = ContextVar(
+    "hydro_hooks_flushing", default=()
+)
+"""The sessions whose flushes have begun in this thread or task, the innermost last."""
+
+
+def _is_flushing(session: Session | None) -> bool:
+    return session is not None and session._flushing  # noqa: SLF001 - there is no public word of it
+
+
+def _flushing_here() -> Session | None:
+    for one in reversed(_flushing.get()):
+        session = one()
+        if _is_flushing(session):
+            return session
+    return None
 
 
 def _innermost(session: Session) -> SessionTransaction | None:
