@@ -26,7 +26,9 @@ from sqlalchemy import (
     literal,
     not_,
     select,
+    text,
     true,
+    union_all,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -233,7 +235,34 @@ def test_insert_from_select_with_generated_keys_creates_each_row(
     assert_all_created(session)
 
 
-def test_insert_from_a_select_that_gives_other_keys_each_time_is_warned_of(
+def test_insert_from_a_union_with_given_keys_creates_each_row(session: Session) -> None:
+    both = union_all(*(select(literal(key), literal("h"), true()) for key in (8, 9)))
+    names = ["id", "host", "is_enabled"]
+    session.execute(ROWS.insert().from_select(names, both, include_defaults=False))
+    session.commit()
+
+    assert happened(session) == [
+        "installation.create 8: unattributed",
+        "installation.create 9: unattributed",
+    ]
+
+
+def test_insert_from_a_select_draws_from_a_sequence_once(
+    session: Session, connection: Connection
+) -> None:
+    only_postgresql(session)
+    chosen = select(func.nextval("installation_id_seq"), true())
+
+    before = connection.scalar(text("SELECT last_value FROM installation_id_seq"))
+    connection.execute(ROWS.insert().from_select(["id", "is_enabled"], chosen))
+    connection.commit()
+    after = connection.scalar(text("SELECT last_value FROM installation_id_seq"))
+
+    assert after - before <= 1
+    assert happened(session) == [f"installation.create {after}: unattributed"]
+
+
+def test_insert_from_a_select_that_gives_other_keys_each_time_is_not_silent(
     session: Session, connection: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     by_chance = func.random() if kind(session) != "mariadb" else func.rand()
@@ -246,8 +275,8 @@ def test_insert_from_a_select_that_gives_other_keys_each_time_is_warned_of(
     )
     connection.commit()
 
-    [warning] = caplog.messages
-    assert "1 of the 1 row(s) that were inserted" in warning
+    # Beyond the table's counter they are found.
+    assert len(caplog.messages) + len(happened(session)) == 1
 
 
 def test_insert_from_select_with_given_keys_creates_each_row(session: Session) -> None:
@@ -277,6 +306,36 @@ def test_an_update_from_another_table_changes_the_rows_that_match(
 
     assert result.rowcount == 2
     assert happened(session) == ["installation.disable 1: unattributed"]
+
+
+def test_what_else_a_statement_reads_is_asked_with_the_parameters_of_each_execution(
+    session: Session, connection: Connection
+) -> None:
+    for key in (1, 2):
+        chosen = select(OTHERS.c.id).where(OTHERS.c.id == key).subquery()
+        statement = ROWS.update().values(is_enabled=False)
+        connection.execute(statement.where(ROWS.c.id == chosen.c.id))
+        connection.commit()
+
+    assert happened(session) == [
+        "installation.disable 1: unattributed",
+        "installation.disable 2: unattributed",
+    ]
+
+
+def test_a_statement_that_finds_its_rows_by_chance_is_warned_of(
+    session: Session, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_chance = func.rand() if kind(session) == "mariadb" else func.random()
+
+    connection.execute(ROWS.update().values(is_enabled=False).where(by_chance <= 2))
+    name = by_chance.name
+    sql = f"DELETE FROM installation WHERE {name}() <= 2"  # noqa: S608 - a name
+    connection.execute(text(sql))
+    connection.commit()
+
+    assert len(caplog.messages) == 2
+    assert happened(session) == []
 
 
 def test_an_update_of_two_tables_changes_the_second(

@@ -15,11 +15,11 @@ from sqlalchemy import (
     Column,
     Connection,
     Insert,
-    Select,
     Table,
     UniqueConstraint,
     select,
 )
+from sqlalchemy.sql.expression import SelectBase
 
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.matching import named, parameters_in, values_of
@@ -195,7 +195,7 @@ class Selected(NamedTuple):
         columns: Keys of the columns that it fills, in its order.
     """
 
-    statement: Select[Any]
+    statement: Any
     names: Mapping[str, bool]
     columns: tuple[str, ...]
 
@@ -231,7 +231,7 @@ def selected_by(element: Insert, names: Mapping[Any, str]) -> Selected | None:
         names: Of its parameters, as it was compiled.
     """
     columns = element._select_names  # noqa: SLF001 - what from_select() was given
-    if not isinstance(element.select, Select) or columns is None:
+    if not isinstance(element.select, SelectBase) or columns is None:
         return None
     return Selected(
         named(element.select, names),

@@ -23,10 +23,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement, operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Grouping
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.detection.sql_tokens import VOLATILE
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place
 
@@ -66,10 +68,13 @@ class Matching:
         new_key: Mapping[Column[Any], Any] | None = None,
     ) -> None:
         self.table = table
-        self._others = others
+        self._key = None if where is None or others else _key_in(table, where, names)
+        self._is_joined = bool(others) and where is not None
+        if others and where is not None:
+            # Rows that it only reads are not locked, nor do they multiply others.
+            where = exists().select_from(*others).where(where)
         self._where = None if where is None else named(where, names)
         self._names = {} if where is None else dict(parameters_in(where, names))
-        self._key = None if where is None or others else _key_in(table, where, names)
         self._new_key: list[ColumnElement[Any]] = []
         for column in table.primary_key if new_key else ():
             value, its_names = _new_value(column, new_key or {}, names)
@@ -167,14 +172,8 @@ class Matching:
         statement = select(*columns).select_from(source)
         if self._where is not None:
             condition = self._where
-            if self._others:
-                # Rows that it only reads are not locked, nor do they multiply others.
-                condition = (
-                    exists()
-                    .select_from(*self._others)
-                    .where(condition)
-                    .correlate(source, *_tables_of(source))
-                )
+            if self._is_joined:
+                condition = condition.correlate(source, *_tables_of(source))
             statement = statement.where(condition)
         of = None if source is self.table else self.table
         known = self._selects[name] = rows.locked(statement, lock, of)
@@ -243,6 +242,9 @@ def named(where: Any, names: Mapping[Any, str]) -> Any:
     for element in iterate(where):
         if getattr(element, "is_dml", False):
             message = "it finds its rows by another statement that changes some"
+            raise NotFollowedError(message)
+        if isinstance(element, FunctionElement) and element.name.lower() in VOLATILE:
+            message = f"asked twice, {element.name}() gives something else"
             raise NotFollowedError(message)
 
     def replace(element: Any, **_: Any) -> Any:

@@ -7,13 +7,21 @@ What has another form is said to be unknown, never guessed.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from hydro_hooks.detection.sql_tokens import Token, closing, find, parted, tokens_of
+from hydro_hooks.detection.sql_tokens import (
+    VOLATILE,
+    Token,
+    closing,
+    find,
+    parted,
+    tokens_of,
+)
 
 _VERBS: Final = frozenset({"insert", "replace", "update", "delete", "truncate"})
 _WRITERS: Final = _VERBS | {"merge", "copy", "load"}
@@ -25,7 +33,7 @@ _MODIFIERS: Final = frozenset(
 
 
 _MEETING: Final = frozenset({"conflict", "duplicate"})
-_CHANGING: Final = _WRITERS - {"replace"} | {"nextval", "setval"}
+_CHANGING: Final = (_WRITERS - {"replace"}) | VOLATILE
 
 
 class Form(Enum):
@@ -100,10 +108,19 @@ def understood(sql: str) -> Raw | None:
     }.get(tokens[0].word)
     is_one = not any(token.text == ";" for token in tokens)
     raw = read(sql, tokens) if read is not None and is_one else None
-    if raw is not None:
+    if raw is not None and not _is_by_chance(raw, tokens):
         return raw
     targets = tuple(_written(sql, tokens))
     return Raw(form=None, targets=targets) if targets else None
+
+
+def _is_by_chance(raw: Raw, tokens: Sequence[Token]) -> bool:
+    """Return whether a condition, asked twice, may find other rows."""
+    start, end = raw.tail
+    return any(
+        token.word in VOLATILE and after.text == "(" and start <= token.start < end
+        for token, after in itertools.pairwise(tokens)
+    )
 
 
 def _written(sql: str, tokens: Sequence[Token]) -> Iterator[Target]:

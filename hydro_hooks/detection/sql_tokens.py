@@ -19,6 +19,13 @@ _TOKEN: Final = re.compile(
 )
 
 
+VOLATILE: Final = frozenset(
+    {"clock_timestamp", "gen_random_uuid", "newid", "next_value", "nextval", "rand",
+     "random", "randomblob", "setval", "uuid", "uuid_generate_v4", "uuid_short"}
+)  # fmt: skip
+"""Functions that give another value each time, or change something."""
+
+
 class Token(NamedTuple):
     """A word of SQL that is not white space.
 
