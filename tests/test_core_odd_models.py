@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,23 @@ from linked_models import (
     stored,
     table,
 )
-from sqlalchemy import Engine, event, insert, select, text, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Uuid,
+    column,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy import table as light_table
 from sqlalchemy.orm import Session
 from tracked_models import Installation
 
@@ -292,3 +308,105 @@ def test_an_engine_on_a_translated_schema_is_recorded_in_the_one_outbox(
         "installation.create 5: unattributed",
         "installation.disable 5: unattributed",
     ]
+
+
+def _reflected(odd: Session) -> Table:
+    return Table("page", MetaData(), autoload_with=odd.connection())
+
+
+NAMESAKES = pytest.mark.parametrize(
+    "namesake",
+    [
+        lambda _: light_table("page", column("id"), column("is_deleted")),
+        _reflected,
+        lambda _: Table(
+            "page",
+            MetaData(),
+            Column("id", Integer, primary_key=True),
+            Column("is_deleted", Boolean),
+        ),
+    ],
+    ids=["light", "reflected", "another"],
+)
+
+
+@NAMESAKES
+def test_the_table_by_another_object_is_the_same_table(
+    odd: Session, namesake: Callable[[Session], Any]
+) -> None:
+    stored(odd, Page(id=1), Page(id=2), Page(id=3))
+    pages = namesake(odd)
+    odd.commit()
+
+    rows = [{"id": key, "is_deleted": False} for key in (4, 5)]
+    odd.execute(pages.insert().values(rows[0]))
+    odd.execute(pages.insert(), rows[1:])
+    odd.execute(pages.update().where(pages.c.id == 1).values(is_deleted=True))
+    odd.execute(pages.delete().where(pages.c.id.in_([2])))
+    odd.commit()
+
+    assert happened(odd) == [
+        "page.create 4: unattributed",
+        "page.create 5: unattributed",
+        "page.destroy 1: unattributed",
+        "page.destroy 2: unattributed",
+    ]
+
+
+def test_an_insert_of_many_by_another_object_creates_each(odd: Session) -> None:
+    pages = light_table("page", column("id"), column("is_deleted"))
+    rows = [{"id": key, "is_deleted": False} for key in range(1, 2_501)]
+
+    result = odd.execute(pages.insert().returning(pages.c.id), rows)
+    assert len(result.all()) == 2_500
+    odd.commit()
+
+    assert len(happened(odd)) == 2_500
+
+
+def test_an_alias_of_the_table_is_the_same_table(odd: Session) -> None:
+    stored(odd, Page(id=1), Page(id=2))
+
+    pages = PAGES.alias()
+    odd.execute(pages_update(pages).where(pages.c.id == 1))
+    odd.commit()
+
+    assert happened(odd) == ["page.destroy 1: unattributed"]
+
+
+def pages_update(pages: Any) -> Any:
+    return update(pages).values(is_deleted=True)
+
+
+def test_a_table_of_the_same_name_elsewhere_is_another(
+    odd: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    if odd.get_bind().dialect.name != "sqlite":
+        pytest.skip("a second schema without ado: SQLite")
+    odd.execute(text("ATTACH DATABASE ':memory:' AS archive"))
+    odd.execute(text("CREATE TABLE archive.page (id INTEGER PRIMARY KEY, x INTEGER)"))
+
+    archived = Table("page", MetaData(), Column("id", Integer), schema="archive")
+    odd.execute(archived.insert().values(id=1))
+    odd.commit()
+
+    assert happened(odd) == []
+    assert caplog.messages == []
+
+
+def test_a_uuid_key_by_another_object_is_followed(odd: Session) -> None:
+    pairs = Table(
+        "pair",
+        MetaData(),
+        Column("left", Uuid, primary_key=True),
+        Column("right", String(20), primary_key=True),
+        Column("enabled", Boolean),
+    )
+    left = uuid.UUID(int=1)
+
+    odd.execute(pairs.insert().values(left=left, right="a", enabled=True))
+    odd.execute(pairs.insert().values(left=left, right="b", enabled=True))
+    odd.execute(pairs.delete().where(pairs.c.left == left, pairs.c.right == "b"))
+    odd.commit()
+
+    assert happened(odd) == [f'pair.create ["{left}","a"]: unattributed']

@@ -23,17 +23,23 @@ from hydro_hooks.detection.reach import Reach
 _OR_REPLACE: Final = re.compile(r"\s*UPDATE\s+OR\s+REPLACE\b", re.IGNORECASE)
 
 
-def parts_of(compiled: Any, sql: str, reach: Reach) -> tuple[Part, ...]:
+def parts_of(compiled: Any, sql: str, reach: Reach) -> tuple[Part, ...] | None:
     """Return the parts of a statement; none where nothing that matters is touched.
 
     Args:
         compiled: SQLAlchemy's compiled statement.
         sql: Its text.
         reach: Which tables matter.
+
+    Returns:
+        The parts; None where it has another object for a table that matters: then its
+        text says what it does.
     """
     parts: list[Part] = []
     top = inner(compiled.statement)
     if isinstance(top, (Insert, Update, Delete)):
+        if reach.has_namesake(top.table):
+            return None
         state = compiled.compile_state
         # With what the ORM adds: the kind of a subclass, the options of the session.
         element = state.statement

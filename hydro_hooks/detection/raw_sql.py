@@ -325,12 +325,18 @@ def _value_rows(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token | None
     while at < len(tokens) and tokens[at].text == "(":
         close = closing(tokens, at)
         yield tuple(
-            part[0] if len(part) == 1 else None
+            part[0] if len(part) == 1 or _is_cast_parameter(part) else None
             for part in parted(tokens[at + 1 : close], depth=1)
         )
         at = close + 1
         if at < len(tokens) and tokens[at].text == ",":
             at += 1
+
+
+def _is_cast_parameter(part: Sequence[Token]) -> bool:
+    return [token.kind for token in part[:2]] == ["parameter", "other"] and (
+        part[1].text == "::"
+    )
 
 
 def _truncate(sql: str, tokens: list[Token]) -> Raw | None:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Column, Connection, ForeignKeyConstraint, MetaData, Table
 from sqlalchemy.exc import NoReferenceError
+from sqlalchemy.sql.expression import Alias, TableClause
 
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Key, Lock
@@ -88,6 +89,22 @@ class Reach:
     def known(self, table: Any) -> Table | None:
         """Return the table of which this may be an annotated copy, if it matters."""
         return self._mattering.get(table)
+
+    def has_namesake(self, table: Any) -> bool:
+        """Return whether this stands for a table that matters, without being it.
+
+        An alias; what `table()` makes; the table as reflected, or as another class
+        declares it.
+        """
+        if isinstance(table, Alias):
+            return (
+                True
+                if self.known(table.element) is not None
+                else (self.has_namesake(table.element))
+            )
+        if not isinstance(table, TableClause) or self.known(table) is not None:
+            return False
+        return any(one.schema == table.schema for one in self.named(table.name))
 
     def is_in(self, sql: str) -> bool:
         """Return whether the name of a table that matters stands in SQL text."""

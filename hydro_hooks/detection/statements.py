@@ -8,12 +8,12 @@ savepoints written by hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Select, TextClause
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
-from sqlalchemy.engine.interfaces import Compiled
+from sqlalchemy.engine.interfaces import Compiled, ExecuteStyle
 
 from hydro_hooks.detection import raw_sql, sql_text, stamps
 from hydro_hooks.detection.compiled_parts import inner, parts_of
@@ -29,13 +29,14 @@ from hydro_hooks.detection.following_change import FollowingChange
 from hydro_hooks.detection.following_insert import FollowingInsert
 from hydro_hooks.detection.parts import Part
 from hydro_hooks.detection.reach import Reach
-from hydro_hooks.detection.sql_text import SqlText
 from hydro_hooks.detection.stamps import Stamps
 from hydro_hooks.detection.text_parts import named_in, text_parts
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import Place
+
+_NOT_KNOWN: Final[tuple[Part, ...]] = (None,)  # type: ignore[assignment]
 
 
 class Statements:
@@ -62,7 +63,9 @@ class Statements:
         self._unit_of_work = unit_of_work
         self._stamps = made
         self._conclude = conclude
-        self._known: WeakKeyDictionary[Compiled, tuple[Part, ...]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Compiled, tuple[Part, ...] | None] = (
+            WeakKeyDictionary()
+        )
 
     def forget(self) -> None:
         """Forget what was decided of statements: the models have changed."""
@@ -89,24 +92,25 @@ class Statements:
             context: SQLAlchemy's execution context of it.
             executemany: Whether `parameters` are several sets.
         """
+        if OURS in context.execution_options:
+            return
         compiled = context.compiled
-        if context.isinsert or context.isupdate or context.isdelete:
+        is_dml = context.isinsert or context.isupdate or context.isdelete
+        if is_dml or getattr(compiled, "ctes", None):
             parts = self._parts(compiled, statement)
         elif compiled is None or _is_text(compiled):
-            text = sql_text.classified(statement)
-            if text is not None and OURS not in context.execution_options:
-                sets = parameters if executemany else [parameters]
-                self._before_text(connection, statement, text, sets, context)
-            return
-        elif getattr(compiled, "ctes", None):
-            parts = self._parts(compiled, statement)
+            parts = None
         else:
             if context.isddl and connection.dialect.name in MARIADB:
                 self._conclude(connection)
             return
-        if not parts or OURS in context.execution_options or execution_in(context):
-            return
-        self._before_parts(connection, parts, context)
+        if parts is None:
+            # A batch of an INSERT of many has them all in one list of VALUES.
+            is_batch = context.execute_style is ExecuteStyle.INSERTMANYVALUES
+            sets = parameters if executemany and not is_batch else [parameters]
+            self._before_text(connection, statement, sets, context)
+        elif parts and execution_in(context) is None:
+            self._before_parts(connection, parts, context)
 
     def after(
         self,
@@ -181,9 +185,9 @@ class Statements:
 
     # ------------------------------------------------------------------------------
 
-    def _parts(self, compiled: Any, statement: str) -> tuple[Part, ...]:
-        parts = self._known.get(compiled)
-        if parts is None:
+    def _parts(self, compiled: Any, statement: str) -> tuple[Part, ...] | None:
+        parts = self._known.get(compiled, _NOT_KNOWN)
+        if parts is _NOT_KNOWN:
             if self._reach.renew():
                 self._known.clear()
             parts = self._known[compiled] = parts_of(compiled, statement, self._reach)
@@ -256,24 +260,20 @@ class Statements:
     # SQL text -----------------------------------------------------------------------
 
     def _before_text(
-        self,
-        connection: Connection,
-        sql: str,
-        text: SqlText,
-        sets: Sequence[Any],
-        context: Any,
+        self, connection: Connection, sql: str, sets: Sequence[Any], context: Any
     ) -> None:
+        text = sql_text.classified(sql)
+        if text is None:
+            return
         commits = text.commits_on_mariadb and connection.dialect.name in MARIADB
         if commits or text.commits:
             self._conclude(connection)
         self._reach.renew()
-        raw = None
-        if text.writes and self._reach.is_in(sql):
-            raw = raw_sql.understood(sql)
-        if raw is None:
+        if not text.writes or not self._reach.is_in(sql):
             return
-        named = named_in(connection, raw, self._reach)
-        if not named:
+        raw = raw_sql.understood(sql)
+        named = [] if raw is None else named_in(connection, raw, self._reach)
+        if raw is None or not named:
             return
         log = self._logs.of(connection)
         followed: list[Following] = []
@@ -284,9 +284,16 @@ class Statements:
         else:
             for part, place in text_parts(connection, sql, raw, named, self._reach):
                 followed.append(self._follow(log, part, place, sets))
-        if not followed and not problems:
-            return
-        execution = Execution(log, self._reach, followed, problems, commits=commits)
+        if followed or problems:
+            execution = Execution(log, self._reach, followed, problems, commits=commits)
+            self._begin_text(connection, execution, context)
+
+    def _begin_text(
+        self, connection: Connection, execution: Execution, context: Any
+    ) -> None:
+        batch = execution_in(context)  # of an INSERT of many, not the first
+        if batch is not None:
+            self._end(connection, context, batch, None)
         execution.begin(connection, None)
         keep(context, execution)
 

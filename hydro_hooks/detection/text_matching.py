@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -233,8 +234,10 @@ class TextRows:
             if column.name.lower() in self._names
         }
         if self._raw.rows is not None:
+            typed = {column: _typed(connection, [column]) for column in at}
             return [
-                dict(self._plain(at, values, parameters)) for values in self._raw.rows
+                dict(self._plain(at, typed, values, parameters))
+                for values in self._raw.rows
             ]
         span = self._raw.selected
         if not at or span == (0, 0):
@@ -251,14 +254,19 @@ class TextRows:
     def _plain(
         self,
         at: Mapping[Column[Any], int],
+        typed: Mapping[Column[Any], Any],
         values: Sequence[Token | None],
         parameters: Any,
     ) -> Iterator[tuple[Column[Any], Any]]:
         for column, place in at.items():
             token = values[place] if place < len(values) else None
+            is_known = False
             if token is not None:
                 is_known, value = _value(token, self._raw, parameters)
-                if is_known:
+            if is_known:
+                with contextlib.suppress(TypeError, ValueError):  # another spelling
+                    if isinstance(value, str):
+                        [value] = typed[column]([value])
                     yield column, value
 
 
