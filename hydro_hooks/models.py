@@ -229,6 +229,7 @@ def track(
     )
     fields = [field for field in (flag, there, *values) if field is not None]
     keyed: set[Any] = {key for table in mapper.tables for key in table.primary_key}
+    keyed.update(mapper.primary_key)
     return TrackedModel(
         model=model,
         mapper=mapper,

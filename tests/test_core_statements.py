@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Integer,
+    String,
     bindparam,
     case,
     cast,
@@ -522,6 +523,42 @@ def test_an_insert_in_a_cte_is_recorded(
     connection.commit()
 
     assert happened(session) == [f"installation.create {key}: unattributed"]
+
+
+INSERTED = ROWS.insert().values(host="h", is_enabled=True)
+
+
+@pytest.mark.parametrize("key", [None, 1_000], ids=["generated", "given"])
+def test_an_insert_beside_a_select_is_recorded(
+    session: Session, connection: Connection, key: int | None
+) -> None:
+    only_postgresql(session)
+
+    made = INSERTED if key is None else INSERTED.values(id=key)
+    connection.execute(select(literal(1)).add_cte(made.cte("made")))
+    connection.commit()
+
+    [event] = recorded(session)
+    assert event.type == "installation.create"
+    assert key is None or event.subject_id == str(key)
+
+
+def test_an_insert_of_a_given_key_inside_another_is_recorded(
+    session: Session, connection: Connection
+) -> None:
+    only_postgresql(session)
+    # Below the counter, so that it is not found by what lies beyond.
+    connection.execute(text("SELECT setval('installation_id_seq', 500)"))
+
+    made = INSERTED.values(id=90).returning(ROWS.c.id).cte("made")
+    connection.execute(
+        OTHERS.insert().values(
+            id=91, text=select(cast(made.c.id, String)).scalar_subquery()
+        )
+    )
+    connection.commit()
+
+    assert happened(session) == ["installation.create 90: unattributed"]
 
 
 def only_postgresql(session: Session) -> None:

@@ -5,11 +5,29 @@ from __future__ import annotations
 import enum
 import threading
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from linked_models import happened, stored
-from sqlalchemy import JSON, Engine, ForeignKey, String, delete, event, update
+from linked_models import happened, kind, stored
+from sqlalchemy import (
+    JSON,
+    Column,
+    Engine,
+    ForeignKey,
+    Numeric,
+    String,
+    Table,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -78,6 +96,36 @@ class Settings(Base):
     data: Mapped[dict[str, Any]] = mapped_column(MutableDict.as_mutable(JSON))
 
 
+class Invoice(Base):
+    __tablename__ = "invoice"
+
+    number: Mapped[Decimal] = mapped_column(Numeric(20, 0), primary_key=True)
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
+class Member(Base):
+    __tablename__ = "member"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(20), unique=True)
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
+class Folded(Base):
+    __tablename__ = "folded"
+
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+
+
+class Keyless(Base):
+    """The mapper alone knows its key."""
+
+    __table__ = Table("keyless", Base.metadata, Column("name", String(20)))
+    __mapper_args__ = {"primary_key": [__table__.c.name]}  # noqa: RUF012 - as SQLAlchemy has it
+
+    name: Mapped[str]
+
+
 @pytest.fixture
 def session(engine: Engine) -> Iterator[Session]:
     Base.metadata.create_all(engine)
@@ -93,6 +141,10 @@ def session(engine: Engine) -> Iterator[Session]:
         track(
             Settings, association="settings", enabled=Settings.data["on"].as_boolean()
         ),
+        track(Invoice, association="invoice", enabled="enabled"),
+        track(Member, association="member", enabled="enabled"),
+        track(Folded, association="folded"),
+        track(Keyless, association="keyless"),
     )
     with hooks, Session(engine) as session:
         yield session
@@ -139,7 +191,7 @@ def test_a_key_that_is_no_number_matches_nothing_or_is_refused_by_the_database(
 
     for statement in (delete(Site), update(Site).values(enabled=0)):
         outcome = _outcome(session, statement.where(Site.id == "abc"))
-        assert outcome in {"0 rows", "DataError"}
+        assert outcome in {"0 rows", "ProgrammingError"}
         session.rollback()
 
     assert happened(session) == []
@@ -225,3 +277,116 @@ def test_children_have_the_cause_of_their_own_session(session: Session) -> None:
         waiting.rollback()
 
     assert {one.reason for one in recorded(session)} == {"now"}
+
+
+def test_text_on_a_key_that_is_a_decimal_is_followed(session: Session) -> None:
+    stored(session, Invoice(number=Decimal(5)))
+
+    session.execute(text("UPDATE invoice SET enabled = false WHERE number = 5"))
+    session.commit()
+    session.execute(text("DELETE FROM invoice WHERE number = 5"))
+    session.commit()
+
+    assert happened(session) == [
+        "invoice.destroy 5: unattributed",
+        "invoice.disable 5: unattributed",
+    ]
+
+
+def test_an_insert_into_a_table_without_a_key_is_warned_of_and_runs(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    session.execute(insert(Keyless).values(name="a"))
+    session.execute(text("UPDATE keyless SET name = 'b'"))
+    session.commit()
+
+    assert session.scalars(select(Keyless.name)).all() == ["b"]
+    assert ["no primary key" in one for one in caplog.messages] == [True, True]
+
+
+def test_a_drivers_statement_that_has_a_percent_sign_is_followed(
+    session: Session,
+) -> None:
+    stored(session, Site(id=1, host="a"), Site(id=2, host="b"))
+
+    session.connection().exec_driver_sql(
+        "DELETE FROM site WHERE host LIKE 'a%'",
+        execution_options={"no_parameters": True},
+    )
+    session.commit()
+
+    assert happened(session) == ["installation.destroy 1: unattributed"]
+
+
+def test_a_backslash_is_a_character_where_the_database_says_so(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored(session, Site(id=1, host="a_"), Site(id=2, host="b"))
+    quote = r"'\\'" if kind(session) == "mariadb" else r"'\'"
+
+    session.execute(
+        text(f"DELETE FROM site WHERE host LIKE :like ESCAPE {quote} AND host <> 'x'"),  # noqa: S608
+        {"like": r"a\_"},
+    )
+    session.commit()
+
+    assert happened(session) == ["installation.destroy 1: unattributed"]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("is_text", [False, True])
+def test_an_upsert_of_a_unique_value_by_expression_is_not_silent(
+    session: Session, caplog: pytest.LogCaptureFixture, *, is_text: bool
+) -> None:
+    stored(session, Member(id=1, name="bob"))
+    make: Any = {"sqlite": sqlite, "postgresql": postgresql}.get(kind(session), mysql)
+    values = {"name": func.lower("BOB"), "enabled": False}
+    statement: Any = make.insert(Member).values(values)
+    end = "ON CONFLICT (name) DO UPDATE SET enabled = false"
+    if kind(session) == "mariadb":
+        end = "ON DUPLICATE KEY UPDATE enabled = false"
+        statement = statement.on_duplicate_key_update(enabled=False)
+    else:
+        statement = statement.on_conflict_do_update(
+            index_elements=["name"], set_={"enabled": False}
+        )
+    if is_text:
+        insert_text = "INSERT INTO member (name, enabled) VALUES (lower('BOB'), false)"
+        statement = text(f"{insert_text} {end}")
+
+    session.execute(statement)
+    session.commit()
+
+    is_told = kind(session) == "postgresql" and not is_text
+    assert len(happened(session)) == int(is_told)
+    assert len(caplog.messages) == int(not is_told)
+
+
+def test_a_row_is_destroyed_under_the_key_that_it_has(session: Session) -> None:
+    if kind(session) != "mariadb":
+        pytest.skip("only MariaDB takes BOB and bob for the same key")
+    stored(session, Folded(name="bob"))
+
+    session.execute(delete(Folded).where(Folded.name == "BOB"))
+    session.commit()
+
+    assert happened(session) == ["folded.destroy bob: unattributed"]
+
+
+def test_a_driver_that_commits_by_itself_is_believed(
+    session: Session, engine: Engine
+) -> None:
+    stored(session, Site(id=1), Site(id=2))
+    session.close()
+    given: dict[str, Any] = {"autocommit": True}
+    if engine.dialect.name == "sqlite":
+        given = {"isolation_level": None}
+
+    other = create_engine(engine.url, connect_args=given)
+    with Session(other) as at_once:
+        at_once.execute(update(Site).where(Site.id == 1).values(enabled=0))
+        at_once.rollback()
+    other.dispose()
+
+    assert session.get_one(Site, 1).enabled == 0
+    assert happened(session) == ["installation.disable 1: unattributed"]

@@ -11,11 +11,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Column, Delete, Insert, Table, TextualSelect, Update
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    Delete,
+    Insert,
+    Table,
+    TextualSelect,
+    Update,
+)
 from sqlalchemy.orm import FromStatement
+from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import FromClause, Join
 
-from hydro_hooks.detection.inserting import selected_by
+from hydro_hooks.detection.inserting import (
+    Named,
+    Selected,
+    named_values,
+    selected_by,
+)
 from hydro_hooks.detection.matching import Matching, NotFollowedError
 from hydro_hooks.detection.parts import Part, delete_part, insert_part, update_part
 from hydro_hooks.detection.reach import Reach
@@ -127,11 +141,12 @@ def _parts(
     if isinstance(element, Insert):
         part = insert_part(known, sql, reach, whole=whole)
         if part is not None:
-            try:
-                selected = selected_by(element, compiled.bind_names)
-            except NotFollowedError:
-                selected = None  # what it gives is not known before it ran
-            yield replace(part, element=element, selected=selected)
+            yield replace(
+                part,
+                element=element,
+                computed=frozenset(_computed(known, element)),
+                selected=_selected(known, element, compiled.bind_names, whole=whole),
+            )
         return
     names = compiled.bind_names
     values = values_set(known, keys)
@@ -152,6 +167,29 @@ def _parts(
         yield replace(found, matching=matching)
     except NotFollowedError as error:
         yield replace(found, problem=str(error))
+
+
+def _computed(table: Table, element: Insert) -> Iterator[Column[Any]]:
+    """Yield the columns that an INSERT fills with SQL expressions."""
+    many = element._multi_values  # noqa: SLF001 - there is no other word of these
+    rows = [row for some in many for row in some if isinstance(row, Mapping)]
+    for row in (element._values or {}, *rows):  # noqa: SLF001
+        for column, value in row.items():
+            is_sql = isinstance(value, ClauseElement)
+            if is_sql and not isinstance(value, BindParameter):
+                yield table.c[str(getattr(column, "key", column))]
+
+
+def _selected(
+    table: Table, element: Insert, names: Mapping[Any, str], *, whole: bool
+) -> Selected | Named | None:
+    try:
+        selected = selected_by(element, names)
+    except NotFollowedError:
+        return None  # what it gives is not known before it ran
+    if selected is None and not whole:
+        return named_values(table, element, names)
+    return selected
 
 
 def values_set(table: Table, keys: Mapping[Any, Any]) -> dict[Column[Any], Any]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks.outbox import OURS
 
@@ -28,7 +27,17 @@ def is_autocommit(connection: Connection) -> bool:
     if level is None:
         # What create_engine(isolation_level=...) was told; no public word of it.
         level = getattr(connection.dialect, "_on_connect_isolation_level", None)
-    return level == "AUTOCOMMIT"
+    return level == "AUTOCOMMIT" or (level is None and _is_driver_at_it(connection))
+
+
+def _is_driver_at_it(connection: Connection) -> bool:
+    """Return whether the driver itself was told to (connect_args)."""
+    driver: Any = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        is_manual = getattr(driver, "isolation_level", "") is None
+        return is_manual and not getattr(driver, "in_transaction", True)
+    told = getattr(driver, "get_autocommit", None)
+    return bool(told()) if told else getattr(driver, "autocommit", None) is True
 
 
 def has_rolled_back(connection: Connection, error: BaseException | None) -> bool:
@@ -63,7 +72,7 @@ def unharmed(connection: Connection) -> Iterator[None]:
     tell("SAVEPOINT")
     try:
         yield
-    except DBAPIError:
+    except Exception:
         tell("ROLLBACK TO SAVEPOINT")
         raise
     finally:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -26,6 +27,10 @@ from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, State, Subject, Values
 
 logger = logging.getLogger("hydro_hooks")
+
+
+_EXACT: Final = frozenset({int, UUID})
+"""Types of keys that are equal only to themselves; text may be folded, or padded."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -132,10 +137,11 @@ class FollowingChange(Following):
                 for parameters in self.parameters
                 for key in matching.named_keys(parameters)
             }
-            found = rows.read(connection, tracked, list(named), lock, self.place)
-            for key, row in found.items():
-                yield named[key], key, row, ()
-            return
+            if all(type(value) in _EXACT for key in named for value in key):
+                found = rows.read(connection, tracked, list(named), lock, self.place)
+                for key, row in found.items():
+                    yield named[key], key, row, ()
+                return
         if lock is Lock.UPDATE and not matching.sets_key and _passes_by(connection):
             yield from self._matching_unlocked(connection, tracked)
             return

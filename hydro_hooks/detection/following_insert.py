@@ -15,6 +15,7 @@ from hydro_hooks.detection.connections import MARIADB, is_read_committed
 from hydro_hooks.detection.counters import Mark
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.inserting import Given, Inserting
+from hydro_hooks.detection.matching import NotFollowedError
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, Subject
@@ -42,6 +43,14 @@ class FollowingInsert(Following):
     def begin(self, connection: Connection, parents: Mapping[Key, Stamp]) -> None:
         """Read the rows that it will meet, and where the table's counter stands."""
         part, row = self.part, self.row
+        is_told = (
+            part.is_whole
+            and part.element is not None
+            and inserting.is_told(part.element, self.parameters)
+        )
+        # PostgreSQL tells the key of a row that an upsert meets, too.
+        if row.meets and not (is_told and connection.dialect.name == "postgresql"):
+            self._refuse_computed()
         self.given = self._given(connection)
         if (row.meets or self._may_keep_some(connection)) and not self.is_flush:
             for tracked in part.tracked:
@@ -50,11 +59,15 @@ class FollowingInsert(Following):
             replaced = row.met_keys(connection, self.given, self.place)
             self.go_beyond(connection, dict.fromkeys(replaced, self.stamp))
         keys = row.keys_in(self.given)
-        is_told = part.element is not None and inserting.is_told(
-            part.element, self.parameters
-        )
         if (row.meets or not is_told) and (not keys or len(keys) < len(self.given)):
             self.stood = counters.mark(connection, part.table, self.place)
+
+    def _refuse_computed(self) -> None:
+        """Refuse an upsert that finds the row it meets by a value nobody knows yet."""
+        for column in self.part.computed:
+            if any(column in columns for columns in self.row.unique_sets):
+                message = f"its unique value of {column.name} is an expression"
+                raise NotFollowedError(message)
 
     def _may_keep_some(self, connection: Connection) -> bool:
         """Return whether the rows before one that fails are kept."""
@@ -167,12 +180,15 @@ class FollowingInsert(Following):
             keys = list(dict.fromkeys((*keys, *(new or ()))))
         elif not row.meets and not keys and result is not None:
             keys = _told(result)
-        if not row.meets and count is not None and len(set(keys)) < count:
+        expected = count
+        if not self.part.is_whole:  # PostgreSQL's, in a CTE: it has no count
+            expected = len(self.given)
+        if not row.meets and expected is not None and len(set(keys)) < expected:
             logger.warning(
                 "%d of the %d row(s) that were inserted into %s at %s cannot be found"
                 " and are not recorded",
-                count - len(set(keys)),
-                count,
+                expected - len(set(keys)),
+                expected,
                 self.part.table.name,
                 self.stamp.origin or "an unknown place",
             )

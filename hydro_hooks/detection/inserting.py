@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
+    BindParameter,
     Column,
     Connection,
     Insert,
@@ -22,7 +23,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.expression import SelectBase
 
 from hydro_hooks.detection import rows
-from hydro_hooks.detection.matching import named, parameters_in, values_of
+from hydro_hooks.detection.matching import (
+    name_of_value,
+    named,
+    parameters_in,
+    values_of,
+)
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place
@@ -221,6 +227,55 @@ class Selected(NamedTuple):
             execution_options=rows.options(place),
         )
         return [{c: row[n] for c, n in at.items()} for row in result.fetchall()]
+
+
+class Named(NamedTuple):
+    """What an INSERT in a CTE gives of its row: its parameters have other names there.
+
+    Attributes:
+        names: Of the parameters, by the key of the column.
+    """
+
+    names: Mapping[str, str]
+
+    @property
+    def is_asked(self) -> bool:
+        """Return whether the rows are those of a SELECT."""
+        return False
+
+    def given(
+        self,
+        _connection: Connection,
+        wanted: Sequence[Column[Any]],
+        parameters: Mapping[str, Any],
+        _place: Place | None,
+    ) -> list[Given]:
+        """Return what the parameters say of the row."""
+        names = {c: self.names[c.key] for c in wanted if c.key in self.names}
+        return [{c: parameters[name] for c, name in names.items()}]
+
+
+def named_values(
+    table: Table, element: Insert, names: Mapping[Any, str]
+) -> Named | None:
+    """Return what an INSERT of one row in a CTE gives; None for other forms.
+
+    Args:
+        table: Where to.
+        element: The statement.
+        names: Of the parameters, as the whole was compiled.
+    """
+    values = element._values  # noqa: SLF001 - there is no other word of these
+    if element._multi_values or not values:  # noqa: SLF001
+        return None
+    given = {table.c[str(getattr(one, "key", one))]: values[one] for one in values}
+    return Named(
+        {
+            column.key: name_of_value(column, value, names)
+            for column, value in given.items()
+            if isinstance(value, BindParameter)
+        }
+    )
 
 
 def selected_by(element: Insert, names: Mapping[Any, str]) -> Selected | None:

@@ -198,9 +198,12 @@ def name_of_value(
 ) -> str:
     """Return the name under which a SET's or VALUES' parameter was compiled.
 
-    What the program gave as a plain value gets the column's key.
+    What the program gave as a plain value gets the column's key, but not in a CTE; the
+    compiler has a copy of it then.
     """
-    return names.get(value) or (column.key if value.unique else value.key)
+    copies = (name for one, name in names.items() if one.key == value.key)
+    name = names.get(value) or next(copies, None)
+    return name or (column.key if value.unique else value.key)
 
 
 def _new_value(

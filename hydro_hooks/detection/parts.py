@@ -17,7 +17,7 @@ from sqlalchemy import (
     Table,
 )
 
-from hydro_hooks.detection.inserting import Inserting, Selected
+from hydro_hooks.detection.inserting import Inserting, Named, Selected
 from hydro_hooks.detection.matching import Matching, name_of_value
 from hydro_hooks.detection.reach import Edge, Reach
 from hydro_hooks.detection.text_matching import TextMatching, TextRows
@@ -50,10 +50,11 @@ class Part:
         matching: Of an UPDATE or DELETE, which rows.
         inserting: Of an INSERT, which rows.
         element: Of an INSERT, the statement.
-        selected: Of an INSERT ... SELECT, or one written as text, what tells of its
-            rows.
+        selected: Of an INSERT ... SELECT, one in a CTE, or one written as text, what
+            tells of its rows.
         constants: Of an UPDATE, by model, what it sets where all that matters is set to
             parameters; a model that is not here has to be read again.
+        computed: Columns that an INSERT fills with what the database computes.
         problem: Why its rows cannot be found; None where they can.
     """
 
@@ -67,7 +68,8 @@ class Part:
     matching: Matching | TextMatching | None = None
     inserting: Inserting | None = None
     element: Insert | None = None
-    selected: Selected | TextRows | None = None
+    selected: Selected | TextRows | Named | None = None
+    computed: frozenset[Column[Any]] = frozenset()
     problem: str | None = None
 
     @property
@@ -88,6 +90,7 @@ def insert_part(table: Table, sql: str, reach: Reach, *, whole: bool) -> Part | 
         # Where it replaces rows, these are deleted.
         edges=reach.on_delete if inserting.replaces else {},
         inserting=inserting,
+        problem=None if inserting.key else "its table has no primary key",
     )
     return part if part.tracked or part.goes_beyond else None
 

@@ -77,6 +77,7 @@ class Raw:
         selected: Of an INSERT ... SELECT, the SELECT; empty where it has none, or one
             that changes something itself.
         parameters: Where the parameters stand, in their order.
+        has_no_parameters: Whether the driver gets no parameters, and leaves `%` alone.
         cascades: Whether a TRUNCATE reaches the tables that refer to its own.
     """
 
@@ -88,13 +89,14 @@ class Raw:
     rows: tuple[tuple[Token | None, ...], ...] | None = None
     selected: tuple[int, int] = (0, 0)
     parameters: tuple[Token, ...] = ()
+    has_no_parameters: bool = False
     cascades: bool = False
 
 
 @functools.lru_cache(maxsize=512)
-def understood(sql: str) -> Raw | None:
+def understood(sql: str, is_mariadb: bool) -> Raw | None:  # noqa: FBT001
     """Return what a statement changes; None for one that writes nothing."""
-    tokens = tokens_of(sql)
+    tokens = tokens_of(sql, is_mariadb)
     while tokens and tokens[-1].text == ";":
         tokens.pop()
     if not tokens:

@@ -6,14 +6,29 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-_TOKEN: Final = re.compile(
-    r"""
-      (?P<space> \s+ | --[^\n]* | /\*.*?\*/ | \#[^\n]*(?=\n) )
-    | (?P<string> [EeNnBbXx]?'(?:[^'\\]|''|\\.)*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
+_SPACE: Final = r"\s+ | --[^\n]* | /\*.*?\*/"
+_ESCAPED: Final = r"'(?:[^'\\]|''|\\.)*'"
+_REST: Final = r"""
     | (?P<name> "(?:[^"]|"")+" | `[^`]+` | \[[^\]\d][^\]]*\] | [^\W\d]\w* )
     | (?P<number> \d+(?:\.\d+)? )
     | (?P<parameter> %\(\w+\)s | %s | \?\d* | (?<![:\w]):[^\W\d]\w* | \$\d+ )
     | (?P<other> ::|%%|. )
+    """
+_TAGGED: Final = r"\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
+_TOKEN: Final = re.compile(
+    rf"""
+      (?P<space> {_SPACE} )
+    | (?P<string> [Ee]{_ESCAPED} | [NnBbXx]?'(?:[^']|'')*' | {_TAGGED} )
+    {_REST}
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+# A backslash escapes in every string there, and # begins a comment.
+_TOKEN_OF_MARIADB: Final = re.compile(
+    rf"""
+      (?P<space> {_SPACE} | \#[^\n]*(?=\n) )
+    | (?P<string> [NnBbXx]?{_ESCAPED} | {_TAGGED} )
+    {_REST}
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -55,11 +70,12 @@ class Token(NamedTuple):
         return self.text.strip('"`[]')
 
 
-def tokens_of(sql: str) -> list[Token]:
+def tokens_of(sql: str, is_mariadb: bool = False) -> list[Token]:  # noqa: FBT001, FBT002
     """Return the tokens of a statement."""
+    token = _TOKEN_OF_MARIADB if is_mariadb else _TOKEN
     tokens = []
     depth = 0
-    for match in _TOKEN.finditer(sql):
+    for match in token.finditer(sql):
         kind = match.lastgroup or "other"
         if match["string"] is not None:
             kind = "string"

@@ -8,6 +8,7 @@ savepoints written by hand.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -269,9 +270,7 @@ class Statements:
         if commits or text.commits:
             self._conclude(connection)
         self._reach.renew()
-        if not text.writes or not self._reach.is_in(sql):
-            return
-        raw = raw_sql.understood(sql)
+        raw = self._understood(connection, sql, context) if text.writes else None
         named = [] if raw is None else named_in(connection, raw, self._reach)
         if raw is None or not named:
             return
@@ -287,6 +286,16 @@ class Statements:
         if followed or problems:
             execution = Execution(log, self._reach, followed, problems, commits=commits)
             self._begin_text(connection, execution, context)
+
+    def _understood(
+        self, connection: Connection, sql: str, context: Any
+    ) -> raw_sql.Raw | None:
+        if not self._reach.is_in(sql):
+            return None
+        raw = raw_sql.understood(sql, connection.dialect.name in MARIADB)
+        if raw is not None and context.execution_options.get("no_parameters"):
+            return replace(raw, has_no_parameters=True)
+        return raw
 
     def _begin_text(
         self, connection: Connection, execution: Execution, context: Any

@@ -82,6 +82,9 @@ class TextMatching:
             f"{alias}.{preparer.format_column(column)}"
             for column in self.table.primary_key
         ]
+        if not columns:
+            message = "its table has no primary key"
+            raise NotFollowedError(message)
         new, spans = self._new_key()
         tail = self._sql[slice(*self._raw.tail)]
         named = "" if alias == self._target.text else f" AS {alias}"
@@ -95,7 +98,7 @@ class TextMatching:
         )
         kept = [*spans, self._raw.tail]
         sql, given = _with_parameters(select, self._raw, kept, parameters)
-        found = _asked(connection, sql, given)
+        found = _asked(connection, self._raw, sql, given)
         if limit and len(found) > MAX_TRUNCATED:
             message = f"it empties a table of more than {MAX_TRUNCATED:,} rows"
             raise NotFollowedError(message)
@@ -117,7 +120,9 @@ class TextMatching:
         return texts, [span for span in spans if span is not None]
 
 
-def _asked(connection: Connection, sql: str, parameters: Any) -> Sequence[Any]:
+def _asked(
+    connection: Connection, raw: Raw, sql: str, parameters: Any
+) -> Sequence[Any]:
     """Return the rows of a SELECT that is made of the program's words.
 
     Raises:
@@ -126,27 +131,26 @@ def _asked(connection: Connection, sql: str, parameters: Any) -> Sequence[Any]:
     """
     try:
         with unharmed(connection):
+            options = {OURS: True, "no_parameters": raw.has_no_parameters}
             result = connection.exec_driver_sql(
-                sql, parameters, execution_options={OURS: True}
+                sql, parameters, execution_options=options
             )
             return result.fetchall()
-    except DBAPIError as error:
-        if error.connection_invalidated or has_rolled_back(connection, error.orig):
-            raise
+    except (DBAPIError, TypeError, ValueError) as error:  # the driver's own, too
+        cause: BaseException | None = error
+        if isinstance(error, DBAPIError):
+            cause = error.orig
+            if error.connection_invalidated or has_rolled_back(connection, cause):
+                raise
         # Its text may quote a literal of the program.
-        kind = type(error.orig).__name__
+        kind = type(cause).__name__
         message = f"which rows it changes cannot be asked for beforehand ({kind})"
         raise NotFollowedError(message) from error
 
 
 def _typed(connection: Connection, columns: Iterable[Column[Any]]) -> Any:
     """Return a function from a row of columns, as the driver gives it, to values."""
-    processors = [
-        column.type.dialect_impl(connection.dialect).result_processor(
-            connection.dialect, None
-        )
-        for column in columns
-    ]
+    processors = [_processor(connection, column) for column in columns]
 
     def typed(row: Sequence[Any]) -> Key:
         return tuple(
@@ -155,6 +159,14 @@ def _typed(connection: Connection, columns: Iterable[Column[Any]]) -> Any:
         )
 
     return typed
+
+
+def _processor(connection: Connection, column: Column[Any]) -> Any:
+    dialect = connection.dialect
+    try:
+        return column.type.dialect_impl(dialect).result_processor(dialect, None)
+    except TypeError:  # PostgreSQL's numbers, which the driver gives as they are
+        return None
 
 
 def _with_parameters(
@@ -220,6 +232,17 @@ class TextRows:
         """Return whether the rows are those of a SELECT."""
         return self._raw.rows is None
 
+    def computed(self, table: Table) -> Iterator[Column[Any]]:
+        """Yield the columns that are filled with SQL expressions."""
+        for column in table.columns:
+            name = column.name.lower()
+            place = self._names.index(name) if name in self._names else None
+            if place is not None and any(
+                place < len(row) and _is_computed(row[place])
+                for row in self._raw.rows or ()
+            ):
+                yield column
+
     def given(
         self,
         connection: Connection,
@@ -248,7 +271,7 @@ class TextRows:
         typed = _typed(connection, at)
         return [
             dict(zip(at, typed([row[place] for place in at.values()]), strict=True))
-            for row in _asked(connection, sql, its)
+            for row in _asked(connection, self._raw, sql, its)
         ]
 
     def _plain(
@@ -260,14 +283,18 @@ class TextRows:
     ) -> Iterator[tuple[Column[Any], Any]]:
         for column, place in at.items():
             token = values[place] if place < len(values) else None
-            is_known = False
-            if token is not None:
-                is_known, value = _value(token, self._raw, parameters)
+            if token is None:
+                continue
+            is_known, value = _value(token, self._raw, parameters)
             if is_known:
                 with contextlib.suppress(TypeError, ValueError):  # another spelling
                     if isinstance(value, str):
                         [value] = typed[column]([value])
                     yield column, value
+
+
+def _is_computed(token: Token | None) -> bool:
+    return token is None or (token.kind == "name" and token.word not in _WORDS)
 
 
 _WORDS: Final = {"null": None, "true": True, "false": False, "default": None}

@@ -56,7 +56,9 @@ def text_parts(
         part = _part(sql, raw, table, reach)
         if part is not None:
             if part.inserting is not None:
-                part = replace(part, selected=TextRows(table, sql, raw))
+                rows = TextRows(table, sql, raw)
+                computed = frozenset(rows.computed(table))
+                part = replace(part, selected=rows, computed=computed)
             else:
                 matching = TextMatching(table, sql, raw, target)
                 part = replace(part, matching=matching, constants={})
