@@ -246,8 +246,9 @@ def named(where: Any, names: Mapping[Any, str]) -> Any:
         if getattr(element, "is_dml", False):
             message = "it finds its rows by another statement that changes some"
             raise NotFollowedError(message)
-        if isinstance(element, FunctionElement) and element.name.lower() in VOLATILE:
-            message = f"asked twice, {element.name}() gives something else"
+        name = getattr(element, "name", "")
+        if isinstance(element, FunctionElement) and name.lower() in VOLATILE:
+            message = f"asked twice, {name}() gives something else"
             raise NotFollowedError(message)
 
     def replace(element: Any, **_: Any) -> Any:
