@@ -23,11 +23,17 @@ def is_read_committed(connection: Connection) -> bool:
 
 def is_autocommit(connection: Connection) -> bool:
     """Return whether the database commits each statement by itself."""
+    level = _level(connection)
+    return level == "AUTOCOMMIT" or (level is None and _is_driver_at_it(connection))
+
+
+def _level(connection: Connection) -> str | None:
+    """Return the isolation level that SQLAlchemy was told of; None: of none."""
     level = connection.get_execution_options().get("isolation_level")
     if level is None:
         # What create_engine(isolation_level=...) was told; no public word of it.
         level = getattr(connection.dialect, "_on_connect_isolation_level", None)
-    return level == "AUTOCOMMIT" or (level is None and _is_driver_at_it(connection))
+    return level
 
 
 def _is_driver_at_it(connection: Connection) -> bool:
@@ -42,7 +48,7 @@ def _is_driver_at_it(connection: Connection) -> bool:
 
 def has_rolled_back(connection: Connection, error: BaseException | None) -> bool:
     """Return whether the database has rolled back the transaction by itself."""
-    if is_autocommit(connection):
+    if _level(connection) == "AUTOCOMMIT":
         return False  # there is none
     if connection.dialect.name in MARIADB:
         args = () if error is None else error.args
