@@ -99,7 +99,9 @@ class Settings(Base):
 class Invoice(Base):
     __tablename__ = "invoice"
 
-    number: Mapped[Decimal] = mapped_column(Numeric(20, 0), primary_key=True)
+    number: Mapped[Decimal] = mapped_column(
+        Numeric(20, 0), primary_key=True, autoincrement=False
+    )
     enabled: Mapped[bool] = mapped_column(default=True)
 
 
