@@ -210,8 +210,8 @@ class _Listening:
         listen(Engine, "commit", self._recorder.commit)
         listen(Engine, "prepare_twophase", self._recorder.prepare)
         listen(Session, "transient_to_pending", self._pending, raw=True)
-        listen(Session, "before_flush", self._flushing)
-        listen(Session, "after_flush", self._flushed)
+        listen(Session, "before_flush", self._stamps.flushing)
+        listen(Session, "after_flush", self._stamps.flushed)
         listen(Mapper, "after_configured", self._attach_to_relationships)
         session_delete.attach(
             lambda state: self._reaches(state.mapper),
@@ -298,12 +298,6 @@ class _Listening:
     def _pending(self, _session: Session, state: InstanceState[Any]) -> None:
         if self._cascades.is_tracked(state.class_):
             self._stamps.put(state, Kind.PRESENCE)
-
-    def _flushing(self, session: Session, _context: object, _some: object) -> None:
-        self._stamps.flushing(session)
-
-    def _flushed(self, session: Session, _context: object) -> None:
-        self._stamps.flushed(session)
 
     def _on_set(self, kind: Kind) -> Callable[..., None]:
         def on_set(

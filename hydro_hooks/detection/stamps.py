@@ -168,13 +168,16 @@ class Stamps:
                     found.setdefault(tuple(state.identity), stamp)
         return found
 
-    def flushing(self, session: Session) -> None:
+    def flushing(self, session: Session, _context: object, _some: object) -> None:
         """Note whose flush the statements are that run here from now on."""
-        outer = tuple(one for one in _flushing.get() if _is_flushing(one()))
+        outer = _flushing.get()
+        if outer:  # a hook in another session's flush, or that one failed
+            outer = tuple(one for one in outer if _is_flushing(one()))
         _flushing.set((*outer, ref(session)))
 
-    def flushed(self, session: Session) -> None:
+    def flushed(self, session: Session, _context: object) -> None:
         """Forget what the session removed: it is flushed."""
+        _flushing.set(_flushing.get()[:-1])
         for state in self._removals.pop(session, ()):
             self.take(state, Kind.REMOVAL)
 
