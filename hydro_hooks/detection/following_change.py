@@ -106,7 +106,7 @@ class FollowingChange(Following):
             constants = part.constants.get(tracked)
             if constants is not None:
                 self._compute(tracked, key, row, constants, parameters)
-        # What has a key already that a row is given (UPDATE IGNORE, OR REPLACE).
+        # What has a key already that a row is given (UPDATE IGNORE, OR IGNORE).
         taken = rows.read(connection, tracked, self.new_keys, Lock.NONE, self.place)
         for key, row in taken.items():
             self.hold(connection, tracked, key, row)

@@ -30,13 +30,13 @@ from hydro_hooks.detection.matching import (
     values_of,
 )
 from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.detection.sql_tokens import COMMENT
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place
 
 Given = Mapping[Column[Any], Any]
 """What the program gives of one new row, as far as it is known beforehand."""
 
-_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
 _MEETS: Final = re.compile(
     r"(?: \bON\s+CONFLICT | \bON\s+DUPLICATE\s+KEY | \bINSERT\s+OR\s+\w+"
     r" | \bINSERT\s+(?:LOW_PRIORITY\s+|HIGH_PRIORITY\s+)?IGNORE"
@@ -61,7 +61,7 @@ class Inserting:
     """
 
     def __init__(self, table: Table, sql: str) -> None:
-        sql = _COMMENT.sub(" ", sql)
+        sql = COMMENT.sub(" ", sql)
         self.table = table
         self.key: tuple[Column[Any], ...] = tuple(table.primary_key)
         self.meets = _MEETS.search(sql) is not None

@@ -102,16 +102,22 @@ class Matching:
         if self._key is not None:
             return self.named_keys(parameters)
         statement = self._select("keys", tuple(self.table.primary_key), self.table)
-        result = connection.execute(
-            statement, self._given(parameters), execution_options=rows.options(place)
-        )
-        return [tuple(row) for row in result.fetchall()]
+        return self._asked(connection, statement, parameters, place)
 
     def new_keys(
         self, connection: Connection, parameters: Parameters, place: Place | None
     ) -> list[Key]:
         """Return the keys that an UPDATE is about to give to its rows."""
         statement = self._select("new keys", self._new_key, self.table)
+        return self._asked(connection, statement, parameters, place)
+
+    def _asked(
+        self,
+        connection: Connection,
+        statement: Select[Any],
+        parameters: Parameters,
+        place: Place | None,
+    ) -> list[Key]:
         result = connection.execute(
             statement, self._given(parameters), execution_options=rows.options(place)
         )

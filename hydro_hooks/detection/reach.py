@@ -97,11 +97,8 @@ class Reach:
         declares it.
         """
         if isinstance(table, Alias):
-            return (
-                True
-                if self.known(table.element) is not None
-                else (self.has_namesake(table.element))
-            )
+            inner = table.element
+            return self.known(inner) is not None or self.has_namesake(inner)
         if not isinstance(table, TableClause) or self.known(table) is not None:
             return False
         return any(one.schema == table.schema for one in self.named(table.name))

@@ -7,9 +7,9 @@ import re
 from typing import Final, NamedTuple
 
 from hydro_hooks.detection.raw_sql import WRITES
+from hydro_hooks.detection.sql_tokens import COMMENT
 from hydro_hooks.detection.transactions import TransactionLog
 
-_COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
 _SAVEPOINT: Final = re.compile(
     r"""\s* (?: (?P<set>SAVEPOINT)
              | (?P<release>RELEASE (?:\s+SAVEPOINT)?)
@@ -51,7 +51,7 @@ class SqlText(NamedTuple):
 @functools.lru_cache(maxsize=1024)
 def classified(sql: str) -> SqlText | None:
     """Return what SQL text does; None where nothing of that matters."""
-    bare = _COMMENT.sub(" ", sql)
+    bare = COMMENT.sub(" ", sql)
     text = SqlText(
         _COMMITS.match(bare) is not None,
         _COMMITS_IMPLICITLY.match(bare) is not None,

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+COMMENT: Final = re.compile(r"--[^\n]*(?:\n|\Z)|/\*.*?\*/", re.DOTALL)
+
 _SPACE: Final = r"\s+ | --[^\n]* | /\*.*?\*/"
 _ESCAPED: Final = r"'(?:[^'\\]|''|\\.)*'"
 _REST: Final = r"""
