@@ -27,7 +27,7 @@ from hydro_hooks.event import (
     to_the_millisecond,
 )
 from hydro_hooks.tables import SHARDS, journal, outbox
-from hydro_hooks.transition import State, Transition
+from hydro_hooks.transition import Transition
 
 PAYLOAD_SCHEMA = "jira.v1.Action"
 """The schema of `hydro_outbox.payload`, whatever is sent in the end."""
@@ -331,10 +331,10 @@ def waiting(connection: Connection) -> Waiting:
     return Waiting(count=count, oldest_occurred_at=oldest)
 
 
-def last_state(
+def last_event(
     connection: Connection, association: str, subject_id: str
-) -> State | None:
-    """Return the state in which a subject was recorded last; None where it never was.
+) -> Event | None:
+    """Return what was recorded last of a subject; None where nothing ever was.
 
     Args:
         connection: On the app's database.
@@ -342,16 +342,17 @@ def last_state(
         subject_id: Its key as text.
     """
     for table in (outbox, journal):  # what is in the journal was recorded before
-        state: str | None = connection.scalar(
-            select(table.c.state)
+        found = connection.execute(
+            select(table.c.seq, table.c.payload, table.c.occurred_at)
             .where(table.c.association == association)
             .where(table.c.subject_id == subject_id)
             .order_by(table.c.seq.desc())
             .limit(1),
             execution_options={OURS: True},
         )
-        if state is not None:
-            return State(state)
+        row = found.first()
+        if row is not None:
+            return event_in(row._asdict())
     return None
 
 

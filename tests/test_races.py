@@ -16,6 +16,7 @@ from databases import Database
 from sqlalchemy import (
     Engine,
     Insert,
+    bindparam,
     delete,
     event,
     insert,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, make_transient_to_detached, selectinload
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
 from tracked_models import Base, Installation
 
@@ -468,6 +470,59 @@ def test_a_row_that_came_before_an_update_and_no_longer_fits_it_is_not_passed_ov
     # No condition finds it afterwards: where it is not recorded, a warning tells of it.
     is_recorded = "disable 9" in happened(intruded)
     assert len(warnings_of(caplog)) == (0 if is_recorded else 1)
+
+
+def absent(session: Session, *keys: int) -> list[Installation]:
+    """Return objects as if loaded in an earlier request; the session holds them."""
+    objects = [Installation(id=key) for key in keys]
+    for one in objects:
+        make_transient_to_detached(one)
+        set_committed_value(one, "account", None)
+        set_committed_value(one, "subscriptions", [])
+        session.add(one)
+    return objects
+
+
+@by_each_way
+def test_a_row_that_came_before_its_delete_ran_is_recorded_as_it_was_recorded_last(
+    intruded: Engine, caplog: pytest.LogCaptureFixture, way: Way
+) -> None:
+    with Session(intruded) as session:
+        [row] = absent(session, 9)
+        way.delete(session, row)
+        session.commit()
+
+    assert happened(intruded) == ["create 9", "destroy 9"]
+    created, destroyed = recorded(intruded)
+    assert destroyed.jira_hostname == created.jira_hostname is not None
+    assert warnings_of(caplog) == []
+
+
+def test_of_rows_that_are_deleted_together_the_one_that_came_is_recorded(
+    intruded: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Session(intruded) as session:
+        for row in absent(session, 1, 7, 9):
+            session.delete(row)
+        session.commit()
+
+    assert happened(intruded)[0] == "create 9"
+    assert sorted(happened(intruded)[1:]) == ["destroy 1", "destroy 9"]
+    assert warnings_of(caplog) == []
+
+
+def test_of_several_sets_of_keys_the_row_that_came_is_recorded(
+    intruded: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    statement = delete(TABLE).where(TABLE.c.id == bindparam("id"))
+    with Session(intruded) as session:
+        keys = [{"id": 1}, {"id": 7}, {"id": 9}]
+        session.connection().execute(statement, keys)
+        session.commit()
+
+    assert happened(intruded)[0] == "create 9"
+    assert sorted(happened(intruded)[1:]) == ["destroy 1", "destroy 9"]
+    assert warnings_of(caplog) == []
 
 
 @pytest.mark.parametrize("target", [Installation, TABLE], ids=["bulk", "core"])

@@ -58,7 +58,9 @@ def parts_of(compiled: Any, sql: str, reach: Reach) -> tuple[Part, ...] | None:
         # With what the ORM adds: the kind of a subclass, the options of the session.
         element = state.statement
         others = tuple(getattr(state, "_extra_froms", ()))
-        keys = dict.fromkeys(compiled.column_keys or ())
+        # Parameters of a DELETE only look like columns that are set.
+        named = () if compiled.isdelete else compiled.column_keys or ()
+        keys: dict[Any, Any] = dict.fromkeys(named)
         keys.update(getattr(state, "_dict_parameters", None) or {})
         table = getattr(state, "dml_table", element.table)
         targets = list(_targets(table, keys, others))

@@ -146,11 +146,3 @@ class Following(abc.ABC):
         stamp = self.stamps.get(subject, self.stamp)
         before = self.before.get(subject, GONE)
         self.log.step(subject, before, outcome.after(tracked, found), stamp)
-
-    def step_late(
-        self, connection: Connection, tracked: TrackedModel, key: Key, row: Found
-    ) -> None:
-        """Take the step of a row that came after our read; see `before_late()`."""
-        subject = Subject(tracked.association, key, self.place)
-        before = outcome.before_late(connection, subject, row)
-        self.log.step(subject, before, outcome.after(tracked, row), self.stamp)

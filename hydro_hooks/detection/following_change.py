@@ -6,7 +6,6 @@ UPDATE has the constants: if the row count agrees, nothing is read again.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from hydro_hooks.detection import dependants, outcome, rows
+from hydro_hooks.detection import dependants, late, outcome, rows
 from hydro_hooks.detection.connections import MARIADB, is_read_committed
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.matching import Matching
@@ -25,9 +24,6 @@ from hydro_hooks.detection.transactions import GONE, Known
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, State, Subject, Values
-
-logger = logging.getLogger("hydro_hooks")
-
 
 _EXACT: Final = frozenset({int, UUID})
 """Types of keys that are equal only to themselves; text may be folded, or padded."""
@@ -186,9 +182,14 @@ class FollowingChange(Following):
         self._settle_foretold(connection, is_as_said=is_as_said)
         for tracked in self.models():
             self._settle(connection, tracked, is_as_said=is_as_said)
-        if count is not None and count > self.matched and not self.is_flush:
-            for tracked in part.tracked:
-                self._take_late(connection, tracked, count - self.matched)
+        if not count:
+            return
+        for tracked in part.tracked:
+            if self.is_flush and part.kind is Kind.DELETE:
+                late.take_of_flush(connection, self, self.matching, tracked, count)
+            elif not self.is_flush and count > self.matched:
+                missing = count - self.matched
+                late.take(connection, self, self.matching, tracked, missing)
 
     def failed(self, connection: Connection) -> None:
         """Take the steps by what the rows are now."""
@@ -257,44 +258,6 @@ class FollowingChange(Following):
         if tracked in self.part.tracked:
             unknown += self.new_keys
         self.read_again(connection, tracked, unknown)
-
-    def _take_late(
-        self, connection: Connection, tracked: TrackedModel, missing: int
-    ) -> None:
-        """Look for rows that came to match between our read and the statement.
-
-        Only under READ COMMITTED. See `outcome.before_late()`.
-        """
-        if len(tracked.mapper.tables) > 1 or len(self.parameters) > 1:
-            # It counts rows that are none of the model's, or one row several times.
-            return
-        if self.part.kind is Kind.UPDATE:
-            for key, row in self._matching_now(connection, tracked):
-                if Subject(tracked.association, key, self.place) not in self.before:
-                    missing -= 1
-                    self.step_late(connection, tracked, key, row)
-        if missing > 0:
-            logger.warning(
-                "%d row(s) of %s that another transaction brought in during the"
-                " statement at %s are not recorded",
-                missing,
-                tracked.model.__name__,
-                self.stamp.origin or "an unknown place",
-            )
-
-    def _matching_now(
-        self, connection: Connection, tracked: TrackedModel
-    ) -> Iterator[tuple[Key, Found]]:
-        matching, [parameters] = self.matching, self.parameters
-        if isinstance(matching, Matching) and matching.is_by_key:
-            named = [tracked.key(key) for key in matching.named_keys(parameters)]
-            found = rows.read(connection, tracked, named, Lock.NONE, self.place)
-            yield from found.items()
-            return
-        for key, row, _ in matching.found(
-            connection, tracked, parameters, Lock.NONE, self.place
-        ):
-            yield key, row
 
 
 def _are_stored(constants: Mapping[Field, str], parameters: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import InvalidRequestError
 
-from hydro_hooks.detection import counters, dependants, inserting, rows
+from hydro_hooks.detection import counters, dependants, inserting, late, rows
 from hydro_hooks.detection.connections import MARIADB, is_read_committed
 from hydro_hooks.detection.counters import Mark
 from hydro_hooks.detection.following import Following
@@ -235,7 +235,7 @@ class FollowingInsert(Following):
             if is_new is False:
                 found = rows.read(connection, tracked, [key], Lock.NONE, self.place)
                 for one in found.values():
-                    self.step_late(connection, tracked, key, one)
+                    late.step(connection, self, tracked, key, one)
 
 
 def _told(result: Any) -> list[Key]:

@@ -12,14 +12,12 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.orm import InstanceState
 
-from hydro_hooks import outbox
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Found, Lock
 from hydro_hooks.detection.transactions import GONE, Candidate, Known
-from hydro_hooks.event import key_as_text
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
-from hydro_hooks.transition import Place, State, Subject, Values
+from hydro_hooks.transition import Place, State, Values
 
 _UNKNOWN: Final = object()
 """A value that only the database knows."""
@@ -126,21 +124,3 @@ def after(tracked: TrackedModel, found: Found | None) -> Known:
         return GONE
     # What a subquery reads may still change before the commit.
     return (found.state, None) if tracked.reads_tables else found
-
-
-def before_late(connection: Connection, subject: Subject, row: Found) -> Known:
-    """Return what a row was that came to be changed after our read.
-
-    Another transaction brought it in between (READ COMMITTED). What it was is what was
-    recorded of it last; without a record it is taken to have changed.
-
-    Args:
-        connection: Where it was changed.
-        subject: The row.
-        row: As it is now.
-    """
-    last = outbox.last_state(connection, subject.association, key_as_text(subject.key))
-    if last is None:
-        is_enabled = row.state is State.ENABLED
-        last = State.DISABLED if is_enabled else State.ENABLED
-    return last, row.values

@@ -28,7 +28,7 @@ from hydro_hooks.detection.execution import (
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.following_change import FollowingChange
 from hydro_hooks.detection.following_insert import FollowingInsert
-from hydro_hooks.detection.parts import Part
+from hydro_hooks.detection.parts import Kind, Part
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.stamps import Stamps
 from hydro_hooks.detection.text_parts import named_in, text_parts
@@ -204,7 +204,7 @@ class Statements:
             if log.fresh:
                 for part in parts:
                     self._unit_of_work.before_statement(connection, log, part.table)
-            parts = tuple([part for part in parts if part.goes_beyond])
+            parts = tuple([part for part in parts if _is_followed_in_flush(part, log)])
             if not parts:
                 return
         place = _place(context)
@@ -311,6 +311,10 @@ def _place(context: Any) -> Place | None:
     """Return the schema translation in force, if there is one."""
     translation = context.execution_options.get("schema_translate_map")
     return tuple(translation.items()) if translation else None
+
+
+def _is_followed_in_flush(part: Part, log: TransactionLog) -> bool:
+    return part.goes_beyond or (log.has_missing and part.kind is Kind.DELETE)
 
 
 def _is_text(compiled: Any) -> bool:

@@ -90,6 +90,7 @@ class TransactionLog:
             runs meanwhile is the flush's own.
         fresh: Objects of the flush in progress that were not looked at yet.
         read: Candidates whose row was read, by object.
+        has_missing: Whether a row was not there when it was read to be deleted.
         renumbered: Those of `read` whose row gets another key, by the key it leaves.
         doubted: Associations whose rows may have changed past the unit of work: what is
             known of them is read again at the commit.
@@ -108,6 +109,7 @@ class TransactionLog:
     in_flight: int = 0
     fresh: dict[InstanceState[Any], Fresh] = field(default_factory=dict)
     read: dict[InstanceState[Any], Candidate] = field(default_factory=dict)
+    has_missing: bool = False
     renumbered: dict[Subject, Candidate] = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
     before: dict[Subject, Values] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, FromClause, Table
 from sqlalchemy.orm import InstanceState, Session
 from sqlalchemy.orm.attributes import instance_state
 
-from hydro_hooks.detection import dependants, outcome, rows, stamps
+from hydro_hooks.detection import dependants, late, outcome, rows, stamps
 from hydro_hooks.detection.rows import Lock
 from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.transactions import (
@@ -170,6 +170,7 @@ class UnitOfWork:
             row = found.get(candidate.key)
             if row is None:
                 candidate.is_missing = True
+                log.has_missing = log.has_missing or is_delete
                 candidate.before = GONE
             else:
                 candidate.before = dependants.as_others_saw(
@@ -264,7 +265,7 @@ class UnitOfWork:
         ).get(candidate.key)
         if found is None:
             return
-        before = outcome.before_late(connection, subject, found)
+        before = late.before_late(connection, subject, found)
         after = outcome.after(tracked, found)
         kind = _kind_of_update(candidate.state, before, after)
         log.step(subject, before, after, self._taken(candidate.state, kind))
