@@ -170,7 +170,7 @@ class _Listening:
             for tracked in handle.models:
                 self._detach(tracked.model)
                 del self._models[tracked.association]
-            self._detach("relationships")
+            self._detach("others")
             if not self._handles:
                 self._detach("process")
             self._renew()
@@ -197,7 +197,7 @@ class _Listening:
         self._cascades.forget()
         self._statements.forget()
         if self._cascades.are_configured():
-            self._attach_to_relationships()
+            self._attach_to_others()
 
     # What calls what -------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class _Listening:
         listen(Session, "transient_to_pending", self._pending, raw=True)
         listen(Session, "before_flush", self._stamps.flushing)
         listen(Session, "after_flush", self._stamps.flushed)
-        listen(Mapper, "after_configured", self._attach_to_relationships)
+        listen(Mapper, "after_configured", self._attach_to_others)
         session_delete.attach(
             lambda state: self._reaches(state.mapper),
             self._stamps.put_removal,
@@ -220,8 +220,11 @@ class _Listening:
 
     def _attach_to_model(self, tracked: TrackedModel) -> None:
         self._models[tracked.association] = tracked
+        self._attach_to_class(tracked.model, tracked)
+
+    def _attach_to_class(self, owner: object, tracked: TrackedModel) -> None:
         work, model = self._unit_of_work, tracked.model
-        listen = functools.partial(self._listen, model, raw=True, propagate=True)
+        listen = functools.partial(self._listen, owner, raw=True, propagate=True)
         # On the base class: its table may be the model's, so its flushes are known too.
         base = tracked.mapper.base_mapper.class_
         for action in ("insert", "update", "delete"):
@@ -237,10 +240,16 @@ class _Listening:
                 # A mutable value (JSON, say) that is changed in place.
                 listen(getattr(model, name), "modified", self._on_modified(kind))
 
-    def _attach_to_relationships(self) -> None:
-        """Hear of children taken from a parent that they cannot be without."""
-        self._detach("relationships")
+    def _attach_to_others(self) -> None:
+        """Hear of second classes on a tracked table, and of children that go.
+
+        Those are taken from a parent that they cannot be without.
+        """
+        self._detach("others")
         self._cascades.forget()
+        self._cascades.find_second()
+        for second in self._cascades.second:
+            self._attach_to_class("others", second)
         for relation in self._cascades.needed_parents():
             attribute = relation.class_attribute
             name, listener = (
@@ -248,9 +257,7 @@ class _Listening:
                 if relation.uselist
                 else ("set", self._on_replace(attribute))
             )
-            self._listen(
-                "relationships", attribute, name, listener, raw=True, propagate=True
-            )
+            self._listen("others", attribute, name, listener, raw=True, propagate=True)
 
     # ------------------------------------------------------------------------------
 

@@ -88,6 +88,25 @@ class TrackedModel:
             mapper.isa(self.mapper) and self.mapper.local_table in mapper.tables
         )
 
+    def as_mapped_by(self, mapper: Mapper[Any]) -> TrackedModel | None:
+        """Return what it means for a second class on its table; None if it is none.
+
+        One that lacks a column of a field is followed by its statements alone.
+        """
+        is_second = (
+            mapper.local_table is self.mapper.local_table
+            and mapper.base_mapper is not self.mapper.base_mapper
+            and len(mapper.tables) == len(self.mapper.tables) == 1
+            and mapper.primary_key == self.mapper.primary_key
+            and all(map(mapper.columns.contains_column, self.columns))
+        )
+        if not is_second:
+            return None
+        meanings: dict[str, Any] = {
+            name: field.expression for name, field in self.fields().items()
+        }
+        return track(mapper.class_, association=self.association, **meanings)
+
     def key(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a primary key with its numbers as the database gives them back.
 

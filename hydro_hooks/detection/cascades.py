@@ -22,11 +22,13 @@ class Cascades:
 
     def __init__(self, models: Mapping[str, TrackedModel]) -> None:
         self._models = models
+        self.second: list[TrackedModel] = []
         self._tracked: dict[type[Any], bool] = {}
         self._reaching: dict[Mapper[Any], bool] = {}
 
     def forget(self) -> None:
         """Decide everything anew: the models or the mappers have changed."""
+        self.second.clear()
         self._tracked.clear()
         self._reaching.clear()
 
@@ -36,7 +38,8 @@ class Cascades:
         if known is None:
             mapper = class_mapper(kind, configure=False)
             known = self._tracked[kind] = any(
-                tracked.covers(mapper) for tracked in self._models.values()
+                tracked.covers(mapper)
+                for tracked in (*self._models.values(), *self.second)
             )
         return known
 
@@ -54,6 +57,15 @@ class Cascades:
     def are_configured(self) -> bool:
         """Return whether relationships can be asked for without configuring any."""
         return all(mapper.configured for mapper in self._mappers())
+
+    def find_second(self) -> None:
+        """Look for classes that are mapped to the table of a tracked one, too."""
+        self.second.extend(
+            second
+            for mapper in self._mappers()
+            for tracked in self._models.values()
+            if (second := tracked.as_mapped_by(mapper)) is not None
+        )
 
     def needed_parents(self) -> Iterator[RelationshipProperty[Any]]:
         """Yield the relationships whose children are deleted when taken out of them."""
