@@ -20,6 +20,7 @@ from sqlalchemy.orm.attributes import instance_state
 
 from hydro_hooks.detection import dependants, rows, session_delete
 from hydro_hooks.detection.cascades import Cascades
+from hydro_hooks.detection.links import Links
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.recorder import OnFailure, Recorder
 from hydro_hooks.detection.stamps import Kind, Stamps
@@ -129,6 +130,7 @@ class _Listening:
         self._cascades = Cascades(self._models)
         self._logs = TransactionLogs()
         self._stamps = Stamps()
+        self._links = Links(self._stamps)
         self._unit_of_work = UnitOfWork(self._logs, self._stamps)
         self._recorder = Recorder(self._models, self._logs)
         self._reach = Reach(self._models)
@@ -137,6 +139,7 @@ class _Listening:
             self._logs,
             self._unit_of_work,
             self._stamps,
+            self._links,
             self._recorder.write,
         )
 
@@ -211,6 +214,7 @@ class _Listening:
         listen(Engine, "prepare_twophase", self._recorder.prepare)
         listen(Session, "transient_to_pending", self._pending, raw=True)
         listen(Session, "before_flush", self._stamps.flushing)
+        listen(Session, "after_flush", self._links.flushed)
         listen(Session, "after_flush", self._stamps.flushed)
         listen(Mapper, "after_configured", self._attach_to_others)
         session_delete.attach(
@@ -241,15 +245,22 @@ class _Listening:
                 listen(getattr(model, name), "modified", self._on_modified(kind))
 
     def _attach_to_others(self) -> None:
-        """Hear of second classes on a tracked table, and of children that go.
+        """Hear of what else writes rows of a tracked table.
 
-        Those are taken from a parent that they cannot be without.
+        Second classes on it, relationships that have it for their secondary, and
+        parents that children are taken from which cannot be without.
         """
         self._detach("others")
+        self._links.forget()
         self._cascades.forget()
         self._cascades.find_second()
         for second in self._cascades.second:
             self._attach_to_class("others", second)
+        listen = functools.partial(self._listen, "others", raw=True, propagate=True)
+        for relation in self._cascades.tracked_secondaries():
+            changed = self._links.follow(relation)
+            for name in ("append", "remove") if relation.uselist else ("set",):
+                listen(relation.class_attribute, name, changed)
         for relation in self._cascades.needed_parents():
             attribute = relation.class_attribute
             name, listener = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sqlalchemy import FromClause
 from sqlalchemy.orm import Mapper, RelationshipProperty, class_mapper
 
 from hydro_hooks.models import TrackedModel
@@ -47,10 +48,15 @@ class Cascades:
         """Return whether deleting an object of the mapper may delete a subject."""
         known = self._reaching.get(mapper)
         if known is None:
+            deleted = _deleted_with(mapper)
             known = self._reaching[mapper] = any(
                 self.is_tracked(one.class_)
-                for reached in _deleted_with(mapper)
+                for reached in deleted
                 for one in reached.self_and_descendants
+            ) or any(
+                relation.secondary in self._tables()
+                for reached in deleted
+                for relation in reached.relationships
             )
         return known
 
@@ -77,6 +83,21 @@ class Cascades:
                     and self.reaches(relation.mapper)
                 ):
                     yield relation
+
+    def tracked_secondaries(self) -> Iterator[RelationshipProperty[Any]]:
+        """Yield the relationships that write rows of a tracked table by themselves."""
+        tables = self._tables()
+        for mapper in self._mappers():
+            for relation in mapper.relationships:
+                if (
+                    relation.parent is mapper
+                    and relation.secondary in tables
+                    and not relation.viewonly
+                ):
+                    yield relation
+
+    def _tables(self) -> set[FromClause]:
+        return {tracked.mapper.local_table for tracked in self._models.values()}
 
     def _mappers(self) -> Iterator[Mapper[Any]]:
         for registry in {one.mapper.registry for one in self._models.values()}:

@@ -111,7 +111,7 @@ class FollowingChange(Following):
     def _is_foretold(self, tracked: TrackedModel) -> bool:
         """Return whether one outcome is that of all rows, if the row count agrees."""
         part = self.part
-        if tracked.reads_tables or part.edges.get(part.table):
+        if tracked.reads_tables or part.edges.get(part.table) or self.stamps:
             return False
         if part.kind is Kind.DELETE:
             return True
@@ -252,7 +252,8 @@ class FollowingChange(Following):
             if gone and subject not in self.stamps:
                 self.log.step(subject, before, GONE, self.stamp)
             elif is_as_said and subject in self.computed:
-                self.log.step(subject, before, self.computed[subject], self.stamp)
+                stamp = self.stamps.get(subject, self.stamp)
+                self.log.step(subject, before, self.computed[subject], stamp)
             else:
                 unknown.append(subject.key)
         if tracked in self.part.tracked:

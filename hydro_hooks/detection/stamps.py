@@ -159,7 +159,7 @@ class Stamps:
 
     def removed_from(self, table: Table) -> dict[tuple[Any, ...], Stamp]:
         """Return who removed which row of a table, by key, in the flush in progress."""
-        session = _flushing_here()
+        session = flushing_here()
         found: dict[tuple[Any, ...], Stamp] = {}
         # Never in another session: it is another thread's, and may be at work.
         for removed in () if session is None else self.removals(session):
@@ -192,7 +192,8 @@ def _is_flushing(session: Session | None) -> bool:
     return session is not None and session._flushing  # noqa: SLF001 - there is no public word of it
 
 
-def _flushing_here() -> Session | None:
+def flushing_here() -> Session | None:
+    """Return the session whose flush runs here, if there is one."""
     for one in reversed(_flushing.get()):
         session = one()
         if _is_flushing(session):

@@ -28,6 +28,7 @@ from hydro_hooks.detection.execution import (
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.following_change import FollowingChange
 from hydro_hooks.detection.following_insert import FollowingInsert
+from hydro_hooks.detection.links import Links
 from hydro_hooks.detection.parts import Kind, Part
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.stamps import Stamps
@@ -35,7 +36,7 @@ from hydro_hooks.detection.text_parts import named_in, text_parts
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.outbox import OURS
-from hydro_hooks.transition import Place
+from hydro_hooks.transition import Place, Subject
 
 _NOT_KNOWN: Final[tuple[Part, ...]] = (None,)  # type: ignore[assignment]
 
@@ -48,6 +49,7 @@ class Statements:
         logs: The steps of each transaction.
         unit_of_work: Whose statements these may be.
         made: Who made which change of a session.
+        links: Who linked objects by rows of a tracked table.
         conclude: Writes what a connection's transaction did so far.
     """
 
@@ -57,12 +59,14 @@ class Statements:
         logs: TransactionLogs,
         unit_of_work: UnitOfWork,
         made: Stamps,
+        links: Links,
         conclude: Callable[[Connection], None],
     ) -> None:
         self._reach = reach
         self._logs = logs
         self._unit_of_work = unit_of_work
         self._stamps = made
+        self._links = links
         self._conclude = conclude
         self._known: WeakKeyDictionary[Compiled, tuple[Part, ...] | None] = (
             WeakKeyDictionary()
@@ -238,6 +242,11 @@ class Statements:
             "parameters": parameters,
             "stamp": stamps.now(),
             "is_flush": is_flush,
+            "stamps": {
+                Subject(tracked.association, tracked.key(key), place): stamp
+                for key, stamp in self._links.of(part.table).items()
+                for tracked in part.tracked
+            },
         }
         if part.inserting is not None:
             return FollowingInsert(row=part.inserting, **known)
