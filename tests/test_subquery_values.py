@@ -17,6 +17,7 @@ from linked_models import (
     table,
 )
 from sqlalchemy import Engine, delete, func, insert, select, text, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from hydro_hooks import because, installation, register, subscription
@@ -453,3 +454,39 @@ def test_a_renumbered_row_of_an_untracked_table_is_not_one_that_others_see(
 
     [destroyed] = [one for one in recorded(session) if one.action == "destroy"]
     assert destroyed.jira_hostname is None
+
+
+@pytest.mark.parametrize("how", ["do update", "replace"])
+def test_a_met_row_that_an_upsert_linked_anew_is_not_one_that_others_see(
+    session: Session, how: str
+) -> None:
+    linked(session)
+    stored(session, Site(id=2, client_key="k2"), Link(id=9, client_key="k9"))
+
+    link_site(session, how, "k9")
+    session.execute(delete(Link))
+    session.commit()
+
+    told = {one.subject_id: one for one in recorded(session)}
+    assert told["9"].jira_integration_id is None
+    assert told["7"].jira_integration_id == 1
+
+
+def link_site(session: Session, how: str, key: str) -> None:
+    """Upsert site 2 under another client key."""
+    kind, values = session.get_bind().dialect.name, {"id": 2, "client_key": key}
+    if how == "do update":
+        made: Any = {"sqlite": sqlite, "postgresql": postgresql, "mariadb": mysql}[kind]
+        upsert = made.insert(table(Site)).values(**values, enabled=True)
+        if kind == "mariadb":
+            upsert = upsert.on_duplicate_key_update(client_key=key)
+        else:
+            upsert = upsert.on_conflict_do_update(
+                index_elements=["id"], set_={"client_key": key}
+            )
+        session.execute(upsert)
+        return
+    if kind == "postgresql":
+        pytest.skip("PostgreSQL has no REPLACE")
+    sql = "REPLACE INTO site (id, client_key, enabled) VALUES (:id, :client_key, true)"
+    session.execute(text(sql), values)

@@ -38,6 +38,7 @@ class FollowingInsert(Following):
 
     row: Inserting
     given: list[Given] = field(default_factory=list)
+    met: list[Key] = field(default_factory=list)
     stood: Mark | None = None
 
     def begin(self, connection: Connection, parents: Mapping[Key, Stamp]) -> None:
@@ -55,9 +56,9 @@ class FollowingInsert(Following):
         if (row.meets or self._may_keep_some(connection)) and not self.is_flush:
             for tracked in part.tracked:
                 self._read_met(connection, tracked)
-        if part.edges:
-            replaced = row.met_keys(connection, self.given, self.place)
-            self.go_beyond(connection, dict.fromkeys(replaced, self.stamp))
+        if row.meets and part.goes_beyond:
+            self.met = row.met_keys(connection, self.given, self.place)
+            self.go_beyond(connection, dict.fromkeys(self.met, self.stamp))
         keys = row.keys_in(self.given)
         if (row.meets or not is_told) and (not keys or len(keys) < len(self.given)):
             self.stood = counters.mark(connection, part.table, self.place)
@@ -116,10 +117,7 @@ class FollowingInsert(Following):
         part = self.part
         keys = self._inserted(connection, count, result)
         if part.readers:
-            # What it met was there before: others see it.
-            met = {subject.key for subject in self.before}
-            new = [key for key in keys if key not in met]
-            dependants.touch(self.log, part.table, new, self.place)
+            dependants.touch(self.log, part.table, (*keys, *self.met), self.place)
         if self.is_flush:
             return
         for tracked in part.tracked:
