@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from hydro_hooks.detection import dependants, late, outcome, rows
+from hydro_hooks.detection import counters, dependants, late, outcome, rows
 from hydro_hooks.detection.connections import MARIADB, is_read_committed
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.matching import Matching
@@ -103,7 +103,7 @@ class FollowingChange(Following):
             if constants is not None:
                 self._compute(tracked, key, row, constants, parameters)
         # What has a key already that a row is given (UPDATE IGNORE, OR IGNORE).
-        taken = rows.read(connection, tracked, self.new_keys, Lock.NONE, self.place)
+        taken = rows.read_as_spelled(connection, tracked, self.new_keys, self.place)
         for key, row in taken.items():
             self.hold(connection, tracked, key, row)
         self.matched = max(self.matched, matched)
@@ -179,9 +179,13 @@ class FollowingChange(Following):
         if part.readers and part.kind is Kind.UPDATE:
             dependants.touch(self.log, part.table, self.keys, self.place)
         is_as_said = count == self.matched
-        self._settle_foretold(connection, is_as_said=is_as_said)
+        is_certain = self.matching.is_steady or connection.dialect.name == "sqlite"
+        for_sure = is_as_said and is_certain
+        self._settle_foretold(connection, is_as_said=for_sure)
         for tracked in self.models():
-            self._settle(connection, tracked, is_as_said=is_as_said)
+            self._settle(connection, tracked, is_as_said=for_sure)
+        if is_as_said and not is_certain:
+            late.warn_of_others(self, self._passed_by(connection))
         if not count:
             return
         for tracked in part.tracked:
@@ -202,8 +206,12 @@ class FollowingChange(Following):
         """Take the steps of rows whose outcome is known; or hold them, to be read."""
         for tracked, them in self.foretold.items():
             if not is_as_said:
+                constants = self.part.constants.get(tracked)
                 for key, state, values in them:
-                    self.hold(connection, tracked, key, Found(state, values))
+                    row = Found(state, values)
+                    self.hold(connection, tracked, key, row)
+                    if constants is not None:
+                        self._compute(tracked, key, row, constants, self.parameters[0])
                 continue
             self.log.netting.add_many(
                 (tracked.association, self.place),
@@ -239,6 +247,34 @@ class FollowingChange(Following):
                     tracked, row, constants, self.parameters[0]
                 ).values
             yield key, state, values, after[state], new
+
+    def _passed_by(self, connection: Connection) -> int:
+        """Return how many rows that matched were not touched.
+
+        Others decided meanwhile that the statement should touch others in their stead.
+        """
+        count, unchanged = 0, []
+        for subject, before in self.before.items():
+            step = self.log.netting.latest(subject)
+            now = before[0] if step is None else step.after
+            if subject in self.stamps:
+                continue
+            if self.part.kind is Kind.DELETE:
+                count += now is not State.ABSENT
+            elif subject in self.computed:
+                count += now is not self.computed[subject][0]
+            elif now is before[0]:
+                unchanged.append(subject.key)
+        if unchanged and connection.dialect.name == "postgresql":
+            written = counters.made_here(
+                connection,
+                self.part.table,
+                unchanged,
+                self.place,
+                is_committed=self.log.is_autocommit,
+            )
+            count += len(unchanged) - len(written)
+        return count
 
     def _settle(
         self, connection: Connection, tracked: TrackedModel, *, is_as_said: bool

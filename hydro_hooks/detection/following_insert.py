@@ -143,6 +143,9 @@ class FollowingInsert(Following):
         row = self.row
         asked = dict.fromkeys(tracked.key(key) for key in keys)
         if row.meets:
+            # As the rows spell their keys, which the program may spell otherwise.
+            for key in row.keys_in(self.given):
+                asked.pop(tracked.key(key), None)
             met = row.met(connection, tracked, self.given, Lock.NONE, self.place)
             asked.update(dict.fromkeys(met))
         asked.update(dict.fromkeys(self._held(tracked)))

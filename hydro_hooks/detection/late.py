@@ -59,7 +59,16 @@ def take(
         missing -= len(gone)
         for subject, before in gone.items():
             following.log.step(subject, before, GONE, following.stamp)
-    _warn(following, tracked, missing)
+    _warn(following, tracked.model.__name__, missing)
+
+
+def warn_of_others(following: Following, count: int) -> None:
+    """Warn of rows that a statement touched instead of as many that were read for it.
+
+    They cannot be found: it found them by what others have changed meanwhile.
+    """
+    names = ", ".join(one.model.__name__ for one in following.part.tracked)
+    _warn(following, names, count)
 
 
 def step(
@@ -105,7 +114,7 @@ def take_of_flush(
     gone = _gone(connection, unread, missing)
     for subject, before in gone.items():
         its[subject].before = before
-    _warn(following, tracked, missing - len(gone))
+    _warn(following, tracked.model.__name__, missing - len(gone))
 
 
 def before_late(connection: Connection, subject: Subject, row: Found) -> Known:
@@ -193,12 +202,12 @@ def _met_now(
     return ((key, row) for key, row, _ in found)
 
 
-def _warn(following: Following, tracked: TrackedModel, missing: int) -> None:
+def _warn(following: Following, models: str, missing: int) -> None:
     if missing > 0:
         logger.warning(
             "%d row(s) of %s that another transaction brought in during the"
             " statement at %s are not recorded",
             missing,
-            tracked.model.__name__,
+            models,
             following.stamp.origin or "an unknown place",
         )

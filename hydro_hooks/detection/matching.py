@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql import ClauseElement, operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Grouping
+from sqlalchemy.sql.expression import SelectBase
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
@@ -55,6 +56,10 @@ class Matching:
         new_key: Of an UPDATE of the primary key: what to, by column; None: a parameter
             with the column's key for its name.
 
+    Attributes:
+        is_steady: Whether nothing but a row itself decides whether it is touched, so
+            that others cannot change that once it is locked.
+
     Raises:
         NotFollowedError: To find its rows it runs another statement that changes some.
     """
@@ -70,6 +75,7 @@ class Matching:
         self.table = table
         self._key = None if where is None or others else _key_in(table, where, names)
         self._is_joined = bool(others) and where is not None
+        self.is_steady = not others and not _has_select(where)
         if others and where is not None:
             # Rows that it only reads are not locked, nor do they multiply others.
             where = exists().select_from(*others).where(where)
@@ -225,6 +231,11 @@ def _new_value(
             name = name_of_value(column, value, names)
         return bindparam(_PREFIX + name, type_=column.type), {name: False}
     return named(value, names), dict(parameters_in(value, names))
+
+
+def _has_select(where: ColumnElement[Any] | None) -> bool:
+    elements = () if where is None else iterate(where)
+    return any(isinstance(element, SelectBase) for element in elements)
 
 
 def _tables_of(source: FromClause) -> Iterator[Table]:

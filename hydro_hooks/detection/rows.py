@@ -110,6 +110,18 @@ def _read(
     return found
 
 
+def read_as_spelled(
+    connection: Connection,
+    tracked: TrackedModel,
+    keys: Sequence[Key],
+    place: Place | None,
+) -> dict[Key, Found]:
+    """Return the rows that have these very keys, not only keys that count as equal."""
+    asked = set(keys)
+    found = _rows(connection, _select_by_key(tracked, Lock.NONE), tracked, keys, place)
+    return {key: row for key, row in found if key in asked}
+
+
 def _rows(
     connection: Connection,
     statement: Select[Any],

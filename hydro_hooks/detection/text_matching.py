@@ -41,6 +41,8 @@ class TextMatching:
         self._sql = sql
         self._raw = raw
         self._target = target
+        words = {token.word for token in tokens_of(sql[slice(*raw.tail)])}
+        self.is_steady = not raw.sources and words.isdisjoint({"select", "limit"})
 
     @property
     def sets_key(self) -> bool:
