@@ -6,6 +6,7 @@ model that this one is related to may not be imported yet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -35,9 +36,9 @@ class TrackedModel:
         present: The flag of soft deletes; None: a row is there while it is stored.
         are_numbers: Of each column of the primary key, whether it is an integer.
         key_attributes: Names of the attributes that are the primary key, in its order.
-        flag_attributes: Names of those that `enabled` depends on.
+        flag_attributes: Names of those that `enabled` depends on, or is derived from.
         presence_attributes: Names of those that make another subject of the row, or
-            hide it.
+            hide it, by themselves or by what is derived from them.
         watched: Names of all the row's own attributes of which a change matters.
         follows_update: Names of those that any UPDATE of the row may change.
         columns: The columns behind `watched`, the primary key of each table among them.
@@ -258,8 +259,8 @@ def track(
         present=there,
         are_numbers=tuple(isinstance(key.type, Integer) for key in mapper.primary_key),
         key_attributes=keys,
-        flag_attributes=flag.watched if flag else frozenset(),
-        presence_attributes=presence,
+        flag_attributes=_sources(mapper, flag.watched if flag else frozenset()),
+        presence_attributes=_sources(mapper, presence),
         watched=watched,
         follows_update=watched & _following_update(mapper),
         columns=frozenset(keyed.union(*(field.own for field in fields))),
@@ -302,13 +303,34 @@ def _as_number(text: str) -> int | str:
 
 
 def _following_update(mapper: Mapper[Any]) -> set[str]:
-    columns: Iterable[Any] = mapper.columns  # and expressions of column_property()
     return {
         mapper.get_property_by_column(column).key
-        for column in columns
-        if isinstance(column, Column)
-        and (column.onupdate is not None or column.server_onupdate is not None)
+        for column in _own_columns(mapper)
+        if column.onupdate is not None or column.server_onupdate is not None
     }
+
+
+def _own_columns(mapper: Mapper[Any]) -> list[Column[Any]]:
+    columns: Iterable[Any] = mapper.columns  # and expressions of column_property()
+    return [column for column in columns if isinstance(column, Column)]
+
+
+def _sources(mapper: Mapper[Any], names: frozenset[str]) -> frozenset[str]:
+    """Return attributes together with those that their values are derived from."""
+    attributes = {
+        column: mapper.get_property_by_column(column).key
+        for column in _own_columns(mapper)
+    }
+    found = set(names)
+    for column, name in attributes.items():
+        if name not in names:
+            continue
+        if column.computed is not None:
+            words = set(re.findall(r"\w+", str(column.computed.sqltext)))
+            found.update(attributes[one] for one in attributes if one.name in words)
+        elif column.onupdate is not None or column.server_onupdate is not None:
+            found.update(attributes.values())
+    return frozenset(found)
 
 
 def refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:

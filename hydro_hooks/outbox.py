@@ -41,9 +41,12 @@ class _Insert:
 
     def __init__(self, dialect: Dialect) -> None:
         compiled = insert(outbox).inline().compile(dialect=dialect, column_keys=COLUMNS)
-        # Drivers that take parameters by name take them by position too.
+        # Drivers that take such parameters by name take them by position too.
         self.sql = _NAMED.sub("%s", str(compiled))
+        self._is_named = dialect.paramstyle == "named"
         order = list(compiled.positiontup or _NAMED.findall(str(compiled)))
+        if self._is_named:
+            order = list(COLUMNS)
         if order != list(COLUMNS):
             message = f"the columns of {outbox.name} are compiled in another order"
             raise AssertionError(message)
@@ -72,7 +75,10 @@ class _Insert:
         """Write rows, whose values are in the order of `COLUMNS`."""
         if self._processors:
             rows = [self._processed(row) for row in rows]
-        given: Any = rows[0] if len(rows) == 1 else rows
+        sets: list[Any] = rows
+        if self._is_named:
+            sets = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        given = sets[0] if len(sets) == 1 else sets
         connection.exec_driver_sql(self.sql, given, execution_options={OURS: True})
 
     def _processed(self, row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,9 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 from sample_events import ids_in, record, rows_in, sample_event, sample_events
-from sqlalchemy import Engine, delete, event
+from sqlalchemy import Engine, create_engine, delete, event
 
-from hydro_hooks import Cause, outbox, schema, tables
+from hydro_hooks import Cause, create_tables, outbox, schema, tables
 from hydro_hooks.event import event_of, new_id
 from hydro_hooks.tables import SHARDS
 from hydro_hooks.transition import Action, Stamp, State, Subject, Transition, Values
@@ -42,6 +43,16 @@ def test_a_row_can_be_searched_and_routed_without_reading_its_payload(
     assert row["jira_hostname"] == "https://tëst-host.jira.com"
     assert row["github_actor"] == "583231"
     schema.load("jira.v1.Action").check(schema.parse(row["payload"]))
+
+
+def test_sqlite_may_be_given_its_parameters_by_name(tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/a.db", paramstyle="named")
+    create_tables(engine)
+
+    ids = record(engine, sample_events(3))
+
+    assert ids_in(engine, tables.outbox) == ids
+    engine.dispose()
 
 
 def test_many_events_are_one_statement(engine: Engine) -> None:

@@ -261,3 +261,25 @@ def test_an_insert_of_what_a_select_gives_otherwise_each_time_is_not_silent(
 def only_postgresql(session: Session, why: str = "only PostgreSQL has it") -> None:
     if kind(session) != "postgresql":
         pytest.skip(why)
+
+
+def test_what_is_only_explained_is_not_warned_of(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    session.execute(text("EXPLAIN DELETE FROM subscription"))
+    session.commit()
+
+    assert happened(session) == []
+    assert caplog.messages == []
+
+
+def test_what_is_explained_by_doing_it_is_warned_of(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    if kind(session) != "postgresql":
+        pytest.skip("only PostgreSQL runs what it explains")
+
+    session.execute(text("EXPLAIN (COSTS OFF, ANALYZE) DELETE FROM subscription"))
+    session.commit()
+
+    assert "Subscription" in the_warning(caplog)

@@ -18,6 +18,7 @@ from linked_models import (
 )
 from sqlalchemy import Engine, delete, func, insert, select, text, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from hydro_hooks import because, installation, register, subscription
@@ -470,6 +471,49 @@ def test_a_met_row_that_an_upsert_linked_anew_is_not_one_that_others_see(
     told = {one.subject_id: one for one in recorded(session)}
     assert told["9"].jira_integration_id is None
     assert told["7"].jira_integration_id == 1
+
+
+def test_a_new_link_that_got_another_key_is_still_not_one_that_others_see(
+    session: Session,
+) -> None:
+    linked(session)
+    stored(session, Site(id=2, client_key="k2"))
+
+    session.execute(insert(Link), [{"id": 20, "client_key": "k2", "github_id": 5}])
+    session.execute(update(Link).where(Link.id == 20).values(id=30))
+    session.execute(delete(Site).where(Site.id == 2))
+    session.commit()
+
+    told = {one.type: one for one in recorded(session) if one.subject_id == "2"}
+    assert told["installation.destroy"].github_installation_id is None
+
+
+def test_a_row_that_is_not_there_is_not_left_out_when_another_gets_its_key(
+    session: Session,
+) -> None:
+    linked(session)
+
+    session.execute(update(Link).where(Link.id == 30).values(client_key="k2"))
+    session.execute(text("UPDATE link SET id = 30 WHERE id = 7"))
+    session.execute(delete(Site))
+    session.commit()
+
+    told = {one.type: one for one in recorded(session)}
+    assert told["installation.destroy"].github_installation_id == 77
+
+
+def test_a_link_that_failed_to_be_made_twice_is_one_that_others_see(
+    session: Session,
+) -> None:
+    linked(session)
+
+    with pytest.raises(IntegrityError), session.begin_nested():
+        twice = [{"id": 7, "client_key": "k", "github_id": 5}] * 2
+        session.execute(insert(Link), twice)
+    session.execute(delete(Site))
+    session.commit()
+
+    assert only_event(session).github_installation_id == 77
 
 
 def link_site(session: Session, how: str, key: str) -> None:

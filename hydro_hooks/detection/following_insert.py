@@ -117,7 +117,10 @@ class FollowingInsert(Following):
         part = self.part
         keys = self._inserted(connection, count, result)
         if part.readers:
-            dependants.touch(self.log, part.table, (*keys, *self.met), self.place)
+            # What reads a row that an upsert met was kept; not if it failed there.
+            held = {subject.key for subject in self.before}
+            new = self.met + [key for key in keys if self.row.meets or key not in held]
+            dependants.touch(self.log, part.table, new, self.place)
         if self.is_flush:
             return
         for tracked in part.tracked:

@@ -138,7 +138,10 @@ def update_part(
         for one in reach.tracked.get(table, ())
         if one.follows_update or not values.keys().isdisjoint(one.columns)
     )
-    is_read = not values.keys().isdisjoint(reach.read_columns(table))
+    # What the transaction has brought in is known by key, which may not go astray.
+    is_read = not values.keys().isdisjoint(
+        {*reach.read_columns(table), *table.primary_key}
+    )
     part = Part(
         kind=Kind.UPDATE,
         table=table,

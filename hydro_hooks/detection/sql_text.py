@@ -32,6 +32,10 @@ _COMMITS_IMPLICITLY: Final = re.compile(
 )
 
 
+_EXPLAINS: Final = re.compile(r"\s*EXPLAIN\b(?!.*\bANALY[SZ]E\b)", re.I | re.S)
+"""Only with ANALYZE does it run what it explains."""
+
+
 class SqlText(NamedTuple):
     """What SQL text does that matters here.
 
@@ -56,7 +60,7 @@ def classified(sql: str) -> SqlText | None:
         _COMMITS.match(bare) is not None,
         _COMMITS_IMPLICITLY.match(bare) is not None,
         _SAVEPOINT.match(bare),
-        WRITES.search(sql) is not None,
+        WRITES.search(sql) is not None and _EXPLAINS.match(bare) is None,
     )
     return text if any(text) else None
 

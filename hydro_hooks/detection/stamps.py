@@ -105,8 +105,21 @@ class Stamps:
         ] = WeakKeyDictionary()
 
     def put(self, state: InstanceState[Any], kind: Kind) -> None:
-        """Stamp an object: this kind of change is made here and now."""
-        _put(state, kind, now())
+        """Stamp an object: this kind of change is made here and now.
+
+        A hook that marks a deleted object in its flush carries out the deletion.
+        """
+        _put(state, kind, self._removal_in_flush(state) or now())
+
+    def _removal_in_flush(self, state: InstanceState[Any]) -> Stamp | None:
+        session = state.session
+        if session is None or not _is_flushing(session):
+            return None
+        removal = self._removals.get(session, {}).get(state)
+        if removal is None or not removal.counts(session):
+            return None
+        made: dict[Kind, Stamp] = getattr(state, _KEPT, {})
+        return made.get(Kind.REMOVAL)
 
     def put_removal(
         self,

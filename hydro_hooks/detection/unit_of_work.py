@@ -158,7 +158,7 @@ class UnitOfWork:
         if unknown and not log.is_writing:
             log.is_writing = True
             if connection.dialect.name == "sqlite":
-                table = tracked.mapper.local_table
+                [table, *_] = tracked.mapper.tables
                 assert isinstance(table, Table)  # noqa: S101 - it is flushed to
                 rows.take_write_lock(connection, table, log.place)
         if not unknown:
