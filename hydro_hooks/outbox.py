@@ -26,7 +26,7 @@ from hydro_hooks.event import (
     key_as_text,
     to_the_millisecond,
 )
-from hydro_hooks.tables import SHARDS, journal, outbox
+from hydro_hooks.tables import SHARDS, journal, outbox, rejected
 from hydro_hooks.transition import Transition
 
 PAYLOAD_SCHEMA = "jira.v1.Action"
@@ -347,19 +347,19 @@ def last_event(
         association: What the subject stands for.
         subject_id: Its key as text.
     """
-    for table in (outbox, journal):  # what is in the journal was recorded before
-        found = connection.execute(
+    found: list[Any] = []
+    for table in (outbox, rejected, journal):  # wherever it has gone meanwhile
+        newest = (
             select(table.c.seq, table.c.payload, table.c.occurred_at)
             .where(table.c.association == association)
             .where(table.c.subject_id == subject_id)
             .order_by(table.c.seq.desc())
-            .limit(1),
-            execution_options={OURS: True},
+            .limit(1)
         )
-        row = found.first()
-        if row is not None:
-            return event_in(row._asdict())
-    return None
+        rows = connection.execute(newest, execution_options={OURS: True})
+        found += rows.mappings().all()
+    latest = max(found, key=lambda row: int(row["seq"]), default=None)
+    return None if latest is None else event_in(dict(latest))
 
 
 def _text_or_none(value: int | str | None) -> str | None:

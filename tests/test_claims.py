@@ -572,3 +572,28 @@ def test_faults_of_other_shards_count_while_they_have_events(engine: Engine) -> 
     with claims.transaction(engine) as connection:
         assert claims.other_faults(connection, SHARD + 1) == {"a fault"}
         assert claims.other_faults(connection, SHARD) == frozenset()
+
+
+@pytest.mark.parametrize("last", ["rejected", "delivered", "waiting"])
+def test_what_was_recorded_last_is_found_wherever_it_has_gone(
+    engine: Engine, last: str
+) -> None:
+    ids = record(engine, [sample_event(note=str(number)) for number in range(3)])
+    lease = claimed(engine)
+    first, second, third = (row["seq"] for row in heads(engine))
+    if last == "waiting":
+        assert settled(engine, lease, delivered=(first,), rejected=((second, "no"),))
+    elif last == "rejected":
+        assert settled(
+            engine, lease, delivered=(first, second), rejected=((third, "no"),)
+        )
+    else:
+        assert settled(engine, lease, delivered=(third,), rejected=((second, "no"),))
+
+    with engine.connect() as connection:
+        found = outbox.last_event(connection, "subscription", "7")
+        nothing = outbox.last_event(connection, "subscription", "8")
+
+    assert found is not None
+    assert found.id == ids[2]
+    assert nothing is None
