@@ -24,6 +24,14 @@ from hydro_hooks.claims.leases import (
     release,
     settle,
 )
+from hydro_hooks.claims.rejections import (
+    Redriven,
+    Rejected,
+    Wanted,
+    redrive,
+    rejected_of,
+    rejections,
+)
 from hydro_hooks.claims.transactions import transaction
 
 __all__ = [
@@ -32,13 +40,19 @@ __all__ = [
     "MAX_FAULT",
     "FaultLog",
     "Lease",
+    "Redriven",
+    "Rejected",
     "Settlement",
     "Wait",
+    "Wanted",
     "claim",
     "head",
     "lift_holds",
     "other_faults",
     "ready_shards",
+    "redrive",
+    "rejected_of",
+    "rejections",
     "release",
     "settle",
     "transaction",

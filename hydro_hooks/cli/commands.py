@@ -9,6 +9,7 @@ import click
 from hydro_hooks.cli.extras import remedy_for
 from hydro_hooks.cli.gateway import gateway
 from hydro_hooks.cli.lookups import history, show, why
+from hydro_hooks.cli.outbox import outbox
 from hydro_hooks.cli.relay import relay
 from hydro_hooks.cli.schema import schema
 from hydro_hooks.cli.terminal import printable
@@ -50,5 +51,5 @@ def hydro_hooks() -> None:
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
 
 
-for command in (why, history, show, relay, gateway, schema):
+for command in (why, history, show, relay, outbox, gateway, schema):
     hydro_hooks.add_command(command)

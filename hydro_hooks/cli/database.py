@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hydro_hooks.cli.parameters import driver_remedy
 from hydro_hooks.errors import DatabaseError
+from hydro_hooks.tables import missing_tables
 
 
 @contextmanager
@@ -49,6 +50,17 @@ def explained(url: URL) -> Iterator[None]:
         raise DatabaseError(_line(url, _reason(error))) from error
     except ImportError as error:
         raise DatabaseError(driver_remedy(url, error)) from error
+
+
+def check_tables(engine: Engine) -> None:
+    """Raise `DatabaseError` unless it is an app's database, with all our tables."""
+    missing = missing_tables(engine)
+    if missing:
+        message = (
+            f"the database has no table {missing[0]}; give the app's database, and make"
+            " its tables with create_tables(engine) or a migration"
+        )
+        raise DatabaseError(message)
 
 
 def _check_file(url: URL) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import click
@@ -77,8 +77,18 @@ def _url_form(value: str) -> str:
 def _moment(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> datetime | None:
+    return None if value is None else _span_or_refuse(value)[1]
+
+
+def _start(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> datetime | None:
+    return None if value is None else _span_or_refuse(value)[0]
+
+
+def _span_or_refuse(value: str) -> tuple[datetime, datetime]:
     try:
-        return None if value is None else moment_in(value)
+        return _span(value)
     except (ValueError, OverflowError):
         message = (
             f"{value!r} is not a date; give one such as 2026-03-05 or"
@@ -96,19 +106,28 @@ def moment_in(text: str) -> datetime:
         ValueError: It is none.
         OverflowError: It lies outside the years 1 to 9999 in UTC.
     """
+    return _span(text)[1]
+
+
+def _span(text: str) -> tuple[datetime, datetime]:
+    """Return the first and the last moment, in UTC, that a date or time stands for."""
     text = text.strip().removesuffix(" UTC")
     match = _AT.fullmatch(text)
     if match is None:
         raise ValueError(text)
+    first = datetime.fromisoformat(text)
+    last = first
     if len(text) == len("2026-03-05"):
-        day = date.fromisoformat(text)
-        return datetime(day.year, day.month, day.day, 23, 59, 59, 999_999, tzinfo=UTC)
-    given = datetime.fromisoformat(text)
+        last = first.replace(hour=23, minute=59)
     if match["second"] is None:
-        given = given.replace(second=59)
+        last = last.replace(second=59)
     if match["fraction"] is None:
-        given = given.replace(microsecond=999_999)
-    return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+        last = last.replace(microsecond=999_999)
+    return _in_utc(first), _in_utc(last)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _not_blank(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -145,24 +164,35 @@ json_option = click.option(
 )
 
 
+kind_option = click.option(
+    "--as",
+    "kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    callback=_kind,
+    help="What HOST|URL|ID is, where it could be several things.",
+)
+
+
+def moment_option(name: str, help_text: str) -> Callable[[AnyCommand], AnyCommand]:
+    """Return an option for the last moment of a span, in UTC."""
+    return click.option(name, callback=_moment, metavar="DATE", help=help_text)
+
+
+def start_option(name: str, help_text: str) -> Callable[[AnyCommand], AnyCommand]:
+    """Return an option for the first moment of a span, in UTC."""
+    return click.option(name, callback=_start, metavar="DATE", help=help_text)
+
+
 def lookup_options(command: AnyCommand) -> AnyCommand:
     """Add what every search takes: HOST|URL|ID, --at, --as, --database, --json."""
     for add in (
         json_option,
         database_option,
-        click.option(
-            "--as",
-            "kind",
-            type=click.Choice([kind.value for kind in Kind]),
-            callback=_kind,
-            help="What HOST|URL|ID is, where it could be several things.",
-        ),
-        click.option(
+        kind_option,
+        moment_option(
             "--at",
-            callback=_moment,
-            metavar="DATE",
-            help="As it was then: 2026-03-05 (the end of that day) or"
-            " 2026-03-05T14:30:00Z; UTC unless it says otherwise.",
+            "As it was then: 2026-03-05 (the end of that day) or 2026-03-05T14:30:00Z;"
+            " UTC unless it says otherwise.",
         ),
         click.argument("text", callback=_not_blank, metavar="HOST|URL|ID"),
     ):

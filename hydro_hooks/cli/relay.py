@@ -10,18 +10,17 @@ from dataclasses import asdict
 from types import FrameType
 
 import click
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL
 
 from hydro_hooks import claims
 from hydro_hooks.claims import Wait
-from hydro_hooks.cli.database import opened
+from hydro_hooks.cli.database import check_tables, opened
 from hydro_hooks.cli.parameters import app_database_option, json_option
 from hydro_hooks.cli.terminal import logs_on_stderr, say, write, write_json
 from hydro_hooks.cli.waiting import waiting_lines
-from hydro_hooks.errors import ConfigurationError, DatabaseError
+from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.relay import Counts, Relay
 from hydro_hooks.settings import Settings, check_base_url
-from hydro_hooks.tables import missing_tables
 
 
 def _gateway_url(
@@ -68,7 +67,7 @@ def relay(database: URL, url: str | None, *, once: bool, as_json: bool) -> None:
         raise click.UsageError(message)
     settings = _settings(url)
     with logs_on_stderr(), opened(database) as engine:
-        _check_tables(engine)
+        check_tables(engine)
         the_relay = Relay(engine, settings)
         if once:
             counts = the_relay.drain()
@@ -92,16 +91,6 @@ def _settings(url: str | None) -> Settings:
         )
         raise click.UsageError(message)
     return settings
-
-
-def _check_tables(engine: Engine) -> None:
-    missing = missing_tables(engine)
-    if missing:
-        message = (
-            f"the database has no table {missing[0]}; give the app's database, and make"
-            " its tables with create_tables(engine) or a migration"
-        )
-        raise DatabaseError(message)
 
 
 def _report(counts: Counts, waits: Sequence[Wait], *, as_json: bool) -> None:
