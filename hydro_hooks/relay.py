@@ -65,7 +65,8 @@ class Relay:
     Args:
         engine: Of the app's database. Its isolation level does not matter.
         settings: `Settings.from_env()` when None.
-        signer: Instead of `HydroHmac` with the secrets of the settings.
+        signer: Instead of the one that the settings name, or of `HydroHmac` with their
+            secrets.
         sink: Instead of an `HttpSink` for the settings' `base_url`; closed by the
             relay when it stops.
         sender_of: The sender of the signals `delivered` and `rejected`, such as the

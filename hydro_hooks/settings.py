@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +18,7 @@ from hydro_hooks.errors import ConfigurationError
 
 DEFAULT_APP: Final = "jira-integration"
 DEFAULT_SCHEMA: Final = "jira.v1.Action"
+_SIGNER: Final = re.compile(r"[\w.]+:[\w.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +31,21 @@ class Settings:
         secrets: Shared secrets; the first signs, all are accepted. Never shown.
         app: The sending app, the value of `X-Hydro-App`.
         schema: Name of the wire schema.
+        signer: `module:attribute` of a signer of the app's own; None: `HydroHmac`.
         database_url: SQLAlchemy URL of the app's database, for commands.
         is_disabled: Nothing is recorded, nothing sent.
 
     Raises:
-        ConfigurationError: `base_url` without a secret, not https (http only to
-            loopback), or otherwise not a URL to post to.
+        ConfigurationError: `base_url` without a secret or a signer, not https (http
+            only to loopback), or otherwise not a URL to post to; `signer` in another
+            form.
     """
 
     base_url: str | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
     app: str = DEFAULT_APP
     schema: str = DEFAULT_SCHEMA
+    signer: str | None = None
     database_url: str | None = field(default=None, repr=False)
     is_disabled: bool = False
 
@@ -48,14 +53,21 @@ class Settings:
         if not self.app or not self.app.isascii() or not self.app.isprintable():
             message = f"HYDRO_APP is {self.app!r}; give the app's name in ASCII letters"
             raise ConfigurationError(message)
+        if self.signer is not None and _SIGNER.fullmatch(self.signer) is None:
+            message = (
+                f"HYDRO_SIGNER is {self.signer!r}; give module:attribute, such as"
+                " app.hydro:sign"
+            )
+            raise ConfigurationError(message)
         if self.base_url is None:
             return
         check_base_url(self.base_url)
-        if not self.secrets:
+        if not self.secrets and self.signer is None:
             message = (
                 "there is a URL to deliver to, but HYDRO_APP_SECRET is unset or empty:"
-                " refusing to sign with an empty key; set HYDRO_APP_SECRET, or give no"
-                " URL (HYDRO_BASE_URL, --url) to record without delivering"
+                " refusing to sign with an empty key; set HYDRO_APP_SECRET (or name a"
+                " signer of your own in HYDRO_SIGNER), or give no URL (HYDRO_BASE_URL,"
+                " --url) to record without delivering"
             )
             raise ConfigurationError(message)
 
@@ -74,7 +86,8 @@ class Settings:
             environ: The environment; `os.environ` when None. Read are `HYDRO_BASE_URL`,
                 `HYDRO_APP_SECRET` (several, for rotation, are separated by blanks),
                 `TRACKING_DISABLED` (`true`, `1`, `yes` or `on`), `HYDRO_APP`,
-                `HYDRO_SCHEMA` and `HYDRO_DATABASE_URL`. Unset and empty mean the same.
+                `HYDRO_SCHEMA`, `HYDRO_SIGNER` and `HYDRO_DATABASE_URL`. Unset and empty
+                mean the same.
             base_url: Instead of `HYDRO_BASE_URL`.
             schema: Instead of `HYDRO_SCHEMA`.
             database_url: Instead of `HYDRO_DATABASE_URL`.
@@ -88,6 +101,7 @@ class Settings:
             secrets=tuple(source.get("HYDRO_APP_SECRET", "").split()),
             app=source.get("HYDRO_APP") or DEFAULT_APP,
             schema=schema or source.get("HYDRO_SCHEMA") or DEFAULT_SCHEMA,
+            signer=source.get("HYDRO_SIGNER") or None,
             database_url=database_url or source.get("HYDRO_DATABASE_URL") or None,
             is_disabled=_is_true(source.get("TRACKING_DISABLED", "")),
         )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from hydro_hooks.errors import ConfigurationError
 
@@ -73,6 +74,13 @@ class HydroHmac:
         """Return the `Authorization` header for the request."""
         return {"Authorization": f"{SCHEME} {_digest(self._keys[0], request.body)}"}
 
+    def rotations(self) -> Iterator[HydroHmac]:
+        """Yield the same secrets with each of the others first: for a rotation."""
+        for number in range(1, len(self._keys)):
+            turned = HydroHmac.__new__(HydroHmac)
+            turned._keys = (*self._keys[number:], *self._keys[:number])  # noqa: SLF001 - its own
+            yield turned
+
     def verify(self, body: bytes, authorization: str | None) -> bool:
         """Return whether `authorization` is a signature of `body` by a known secret.
 
@@ -85,6 +93,35 @@ class HydroHmac:
             for key in self._keys
         ]
         return scheme == SCHEME and any(fits)
+
+
+def signer_named(name: str) -> Signer:
+    """Return the signer that `module:attribute` names.
+
+    Raises:
+        ConfigurationError: There is none, or it cannot be called; names what was asked
+            for, and nothing that the module says.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        problem = f"cannot be imported ({type(error).__name__})"
+        raise _no_signer(name, problem) from error
+    if isinstance(found, type) or not callable(found):
+        raise _no_signer(name, "is no function or instance that can be called")
+    signer: Signer = found
+    return signer
+
+
+def _no_signer(name: str, problem: str) -> ConfigurationError:
+    message = (
+        f"HYDRO_SIGNER is {name!r}, which {problem}; give module:attribute of a"
+        " callable that takes an OutgoingRequest and returns headers"
+    )
+    return ConfigurationError(message)
 
 
 def _digest(key: bytes, body: bytes) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from databases import Database
 from sqlalchemy import create_engine, make_url, text
@@ -179,9 +180,19 @@ def test_schema_lists_names_and_prints_one() -> None:
     ]
 
 
-@pytest.mark.parametrize("command", sorted(hydro_hooks.commands))
-def test_help_has_an_example_and_the_exit_codes(command: str) -> None:
-    result = run(command, "--help")
+def every_command() -> list[list[str]]:
+    """Return the words of all commands, those of groups too."""
+    words = []
+    for name, command in sorted(hydro_hooks.commands.items()):
+        words.append([name])
+        if isinstance(command, click.Group):
+            words += [[name, each] for each in sorted(command.commands)]
+    return words
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_help_has_an_example_and_the_exit_codes(words: list[str]) -> None:
+    result = run(*words, "--help")
 
     assert result.exit_code == 0
     assert "Example:\n" in result.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from scripted_gateway import ScriptedGateway
 from sqlalchemy import Engine, create_engine
 from test_journal import HOST, SECRET, installation, record, settle
 
@@ -339,3 +340,28 @@ def test_causes_of_waiting_are_added_up_and_told_apart() -> None:
         "2 wait: a fault; they may be tried again now",
         "5 wait: they may be delivered now; run it again",
     ]
+
+
+def test_relay_signs_by_what_the_environment_names(app: Engine, tmp_path: Path) -> None:
+    record(app, installation(Action.CREATE))
+    (tmp_path / "our_signing.py").write_text(
+        "def sign(request):\n    return {'X-Signature': str(len(request.body))}\n"
+    )
+    with ScriptedGateway() as gateway:
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).parent / "hydro-hooks"),
+                *("relay", "--once", "--url", gateway.url),
+                *("--database", str(app.url)),
+            ],
+            env={**os.environ, "HYDRO_SIGNER": "our_signing:sign"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert (done.returncode, done.stdout) == (0, "1 delivered, 0 rejected, 0 waiting\n")
+    [request] = gateway.requests
+    assert request.headers["X-Signature"] == str(len(request.body))

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_gateway import SECRET, Scripted, ScriptedGateway
+from scripted_gateway import SECRET, Received, Scripted, ScriptedGateway
 
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.settings import Settings
@@ -198,6 +199,86 @@ def test_a_signer_that_fails_is_a_configuration_fault_that_tells_no_secret(
     assert error_type in fault.problem
     assert SECRET not in fault.problem
     assert gateway.requests == []
+
+
+def by_secret(known: str) -> Callable[[Received], Scripted]:
+    """Answer as a gateway does that knows one secret."""
+
+    def answer(request: Received) -> Scripted:
+        given = request.headers["Authorization"]
+        is_known = HydroHmac([known]).verify(request.body, given)
+        return Scripted(status=200 if is_known else 401)
+
+    return answer
+
+
+def test_of_several_secrets_the_one_that_is_taken_is_kept(
+    make_sink: MakeSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedGateway(by_secret("old")) as gateway:
+        settings = replace(gateway.settings(), secrets=("new", "newer", "old"))
+        sink = make_sink(settings)
+        first, second = sink.send(MESSAGES), sink.send(MESSAGES)
+
+    assert [answered(first).status, answered(second).status] == [200, 200]
+    assert len(gateway.requests) == 4  # three tries, and one that knew
+    [warning] = caplog.messages
+    assert "HYDRO_APP_SECRET" in warning
+    assert not any(secret in warning for secret in ("new", "newer", "old"))
+
+
+def test_where_no_secret_is_taken_the_first_answer_counts(
+    make_sink: MakeSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ScriptedGateway(by_secret("unknown")) as gateway:
+        sink = make_sink(replace(gateway.settings(), secrets=("a", "b")))
+        reply = sink.send(MESSAGES)
+        sink.send(MESSAGES)
+
+    assert answered(reply).status == 401
+    firsts = [request.headers["Authorization"] for request in gateway.requests[::2]]
+    assert firsts[0] == firsts[1]
+    assert caplog.messages == []
+
+
+def test_a_secret_that_is_taken_is_the_only_one_that_is_tried(
+    gateway: ScriptedGateway, make_sink: MakeSink
+) -> None:
+    make_sink(replace(gateway.settings(), secrets=("a", "b"))).send(MESSAGES)
+
+    assert len(gateway.requests) == 1
+
+
+def sign_in_the_settings(_: OutgoingRequest) -> Mapping[str, str]:
+    return {"X-Signature": "named"}
+
+
+def test_the_settings_name_a_signer(make_sink: MakeSink) -> None:
+    with ScriptedGateway() as gateway:
+        name = f"{__name__}:sign_in_the_settings"
+        make_sink(replace(gateway.settings(), secrets=(), signer=name)).send(MESSAGES)
+
+    assert gateway.requests[0].headers["X-Signature"] == "named"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("no_such_module:sign", "ModuleNotFoundError"),
+        (f"{__name__}:no_such", "AttributeError"),
+        (f"{__name__}:MESSAGES", "no function or instance"),
+        (f"{__name__}:HydroHmac", "no function or instance"),
+    ],
+)
+def test_a_signer_that_is_none_is_refused_at_once(
+    gateway: ScriptedGateway, name: str, says: str
+) -> None:
+    settings = replace(gateway.settings(), signer=name)
+
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        HttpSink(settings)
+
+    assert repr(name) in str(refused.value)
 
 
 def test_a_refused_connection_is_a_passing_fault(make_sink: MakeSink) -> None:

@@ -103,3 +103,15 @@ def test_a_secret_is_not_in_the_repr() -> None:
 def test_an_app_name_that_is_no_header_is_refused(app: str) -> None:
     with pytest.raises(ConfigurationError, match="HYDRO_APP"):
         Settings(app=app)
+
+
+def test_a_signer_of_the_apps_own_needs_no_secret() -> None:
+    environ = {"HYDRO_BASE_URL": URL, "HYDRO_SIGNER": "app.hydro:signers.first"}
+
+    assert Settings.from_env(environ).signer == "app.hydro:signers.first"
+
+
+@pytest.mark.parametrize("name", ["app.hydro", ":sign", "app/hydro.py:sign", "a:b:c"])
+def test_a_signer_in_another_form_is_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="module:attribute"):
+        Settings.from_env({"HYDRO_SIGNER": name})

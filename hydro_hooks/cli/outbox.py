@@ -52,6 +52,8 @@ def outbox() -> None:
     \b
     Example:
       hydro-hooks outbox status --database sqlite:///app.db
+    \b
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -51,9 +53,11 @@ def _gateway_url(
 def relay(database: URL, url: str | None, *, once: bool, as_json: bool) -> None:
     """Deliver recorded events to the gateway until SIGTERM or SIGINT.
 
-    Any number of relays may run. Requests are signed with HYDRO_APP_SECRET; HYDRO_APP
-    and HYDRO_SCHEMA say in whose name and in which schema. --json is for --once. What
-    waits because of a wrong setting is tried at once when a relay starts.
+    Any number of relays may run. Requests are signed with HYDRO_APP_SECRET, or by the
+    callable that HYDRO_SIGNER names (module:attribute, also of the directory that this
+    runs in); HYDRO_APP and HYDRO_SCHEMA say in whose name and in which schema. --json
+    is for --once. What waits because of a wrong setting is tried at once when a relay
+    starts.
 
     \b
     Example:
@@ -90,6 +94,8 @@ def _settings(url: str | None) -> Settings:
             " then events are kept in the outbox"
         )
         raise click.UsageError(message)
+    if settings.signer is not None:
+        sys.path.insert(0, str(Path.cwd()))  # as servers do for the app they run
     return settings
 
 

@@ -8,6 +8,7 @@ secrets, headers nor payload appear in what is returned, logged or shown.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from urllib3.exceptions import HTTPError
 from hydro_hooks import schema
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.settings import Settings, check_base_url
-from hydro_hooks.signing import HydroHmac, OutgoingRequest, Signer
+from hydro_hooks.signing import HydroHmac, OutgoingRequest, Signer, signer_named
 from hydro_hooks.sinks import Message
 from hydro_hooks.sinks.deadline import Deadline, pool_classes
 from hydro_hooks.verdict import Answer, Fault
@@ -34,6 +35,9 @@ MAX_ANSWER: Final = 1 << 20
 """Bytes read of an answer's body; the rest is not waited for."""
 
 _CHUNK: Final = 1 << 14
+_REFUSED: Final = (401, 403)
+
+logger = logging.getLogger(__name__)
 
 
 class HttpSink:
@@ -44,14 +48,16 @@ class HttpSink:
 
     Args:
         settings: With a `base_url`.
-        signer: Makes the headers that prove where a request comes from; by default
-            `HydroHmac` with the secrets of the settings.
+        signer: Makes the headers that prove where a request comes from; by default the
+            one that the settings name, else `HydroHmac` with their secrets. Of several
+            secrets the next is tried where one is refused.
         connect_seconds: The most that connecting may take.
         total_seconds: The most that a request may take, from its first byte to the
             answer's last.
 
     Raises:
-        ConfigurationError: No `base_url`, or one that signed events may not go to.
+        ConfigurationError: No `base_url`, or one that signed events may not go to; no
+            such signer.
     """
 
     def __init__(
@@ -68,6 +74,8 @@ class HttpSink:
         check_base_url(settings.base_url)
         self._url = settings.base_url
         self._app = settings.app
+        if signer is None and settings.signer is not None:
+            signer = signer_named(settings.signer)
         self._signer = signer or HydroHmac(settings.secrets)
         self._total_seconds = total_seconds
         self._timeout = (connect_seconds, total_seconds)
@@ -91,20 +99,45 @@ class HttpSink:
             event_ids=tuple(message.event_id for message in messages),
             sent_at=datetime.now(UTC),
         )
+        reply = self._signed(request, self._signer)
+        if _is_refused(reply) and isinstance(self._signer, HydroHmac):
+            return self._rotated(request, self._signer) or reply
+        return reply
+
+    def _rotated(
+        self, request: OutgoingRequest, signer: HydroHmac
+    ) -> Answer | Fault | None:
+        """Try the other secrets, and keep to one that is accepted."""
+        for other in signer.rotations():
+            reply = self._signed(request, other)
+            if isinstance(reply, Fault):
+                return reply
+            if not _is_refused(reply):
+                self._signer = other
+                logger.warning(
+                    "The gateway refused the first secret of HYDRO_APP_SECRET and took"
+                    " another: put that one first, and the refused one out"
+                )
+                return reply
+        return None
+
+    def _signed(self, request: OutgoingRequest, signer: Signer) -> Answer | Fault:
         try:
-            prepared = self._prepare(request)
+            prepared = self._prepare(request, signer)
         except Exception as error:
             # A user's signer may raise anything; what it says may hold a secret.
             problem = (
-                f"the signer {type(self._signer).__name__} failed"
+                f"the signer {type(signer).__name__} failed"
                 f" ({type(error).__name__}): check the signer and its secrets"
             )
             return Fault(problem=problem, is_passing=False)
         return self._post(prepared)
 
-    def _prepare(self, request: OutgoingRequest) -> requests.PreparedRequest:
+    def _prepare(
+        self, request: OutgoingRequest, signer: Signer
+    ) -> requests.PreparedRequest:
         headers: Mapping[str, str] = {
-            **self._signer(request),
+            **signer(request),
             "Content-Type": "application/json",
             "X-Hydro-App": self._app,
             "User-Agent": "hydro-hooks",
@@ -181,6 +214,11 @@ def _chunks(raw: HTTPResponse) -> Iterator[bytes]:
         size += len(chunk)
         if size >= MAX_ANSWER:
             return
+
+
+def _is_refused(reply: Answer | Fault) -> bool:
+    """Return whether the signature was at fault, or what is before the gateway."""
+    return isinstance(reply, Answer) and reply.status in _REFUSED
 
 
 def _late(deadline: Deadline) -> Fault:
