@@ -232,7 +232,8 @@ shard: Final = Table(
 `fault` is why the last try failed; `is_held` says that somebody has to act, so that a
 relay that starts anew tries at once."""
 
-journal.to_metadata(gateway_metadata)
+_gateway_journal: Final = journal.to_metadata(gateway_metadata)
+Index("ix_hydro_journal_request", _gateway_journal.c.request_id)
 
 request: Final = Table(
     "hydro_request",

@@ -12,6 +12,7 @@ level and BEGIN handling the app's engine has. Leases go by the database's clock
 
 from hydro_hooks.claims.fault_log import FaultLog
 from hydro_hooks.claims.faults import Wait, lift_holds, other_faults, waits
+from hydro_hooks.claims.handover import hand_over
 from hydro_hooks.claims.leases import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
@@ -46,6 +47,7 @@ __all__ = [
     "Wait",
     "Wanted",
     "claim",
+    "hand_over",
     "head",
     "lift_holds",
     "other_faults",

@@ -230,16 +230,16 @@ def _move(
     shared = {"schema": settlement.schema, "attempts": lease.attempts + 1}
     if settlement.delivered:
         values = {**shared, "settled_at": now, "settled_by": settlement.settled_by}
-        _copy(connection, journal, settlement.delivered, values)
+        copy_rows(connection, journal, settlement.delivered, values)
     for seq, error in settlement.rejected:
         values = {**shared, "rejected_at": now, "error": error}
-        _copy(connection, rejected, (seq,), values)
+        copy_rows(connection, rejected, (seq,), values)
     gone = [*settlement.delivered, *(seq for seq, _ in settlement.rejected)]
     if gone:
         connection.execute(delete(outbox).where(outbox.c.seq.in_(gone)))
 
 
-def _copy(
+def copy_rows(
     connection: Connection, table: Table, seqs: Sequence[int], values: dict[str, Any]
 ) -> None:
     """Copy rows of the outbox into `table`, inside the database."""

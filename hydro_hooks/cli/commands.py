@@ -8,6 +8,7 @@ import click
 
 from hydro_hooks.cli.extras import remedy_for
 from hydro_hooks.cli.gateway import gateway
+from hydro_hooks.cli.journal import journal
 from hydro_hooks.cli.lookups import history, show, why
 from hydro_hooks.cli.outbox import outbox
 from hydro_hooks.cli.relay import relay
@@ -51,5 +52,5 @@ def hydro_hooks() -> None:
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
 
 
-for command in (why, history, show, relay, outbox, gateway, schema):
+for command in (why, history, show, relay, outbox, journal, gateway, schema):
     hydro_hooks.add_command(command)

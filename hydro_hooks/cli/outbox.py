@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from hydro_hooks.cli.database import check_tables, opened
 from hydro_hooks.cli.parameters import (
     AnyCommand,
     app_database_option,
+    duration,
     json_option,
     kind_option,
     moment_option,
@@ -172,6 +174,47 @@ def redrive(
     _tell(done.count, as_json=as_json, is_done=True)
     if done.kept:
         raise click.exceptions.Exit(FAILED)
+
+
+@outbox.command()
+@app_database_option
+@click.option(
+    "--older-than",
+    callback=duration,
+    required=True,
+    metavar="SPAN",
+    help="Only events that occurred so long ago: 90s, 30m, 12h, 7d.",
+)
+@click.option(
+    "--delivered-by",
+    required=True,
+    metavar="NAME",
+    help="What has delivered them, as the journal is to tell it.",
+)
+@json_option
+def settle(
+    database: URL, older_than: timedelta, delivered_by: str, *, as_json: bool
+) -> None:
+    """Move events to the journal that something else than a relay has delivered.
+
+    For where Kafka Connect (Debezium) reads the outbox from the database's log. Not
+    beside a relay: what it has not sent yet would never be sent.
+
+    \b
+    Example:
+      hydro-hooks outbox settle --older-than 1h --delivered-by kafka-connect
+    \b
+    Exit codes: 0 done, 1 failed or a relay is at work, 2 wrong usage.
+    """  # noqa: D301 - as above
+    with opened(database) as engine:
+        check_tables(engine)
+        count = claims.hand_over(
+            engine, older_than=older_than, delivered_by=delivered_by
+        )
+    if as_json:
+        write_json({"settled": count})
+    else:
+        write(f"{counted(count, 'event is', 'events are')} in the journal now")
 
 
 def _tell(count: int, *, as_json: bool, is_done: bool) -> None:

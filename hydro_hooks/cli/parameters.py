@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import click
@@ -34,6 +34,8 @@ _AT: Final = re.compile(
     r"(?:[T ]\d{2}:\d{2}(?P<second>:\d{2}(?P<fraction>\.\d+)?)?"
     r"(?:Z|[+-]\d{2}:?\d{2})?)?"
 )
+_DURATION: Final = re.compile(r"(?P<count>\d{1,5})\s*(?P<unit>[smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def database_url(
@@ -128,6 +130,17 @@ def _span(text: str) -> tuple[datetime, datetime]:
 
 def _in_utc(moment: datetime) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def duration(
+    _context: click.Context, _parameter: click.Parameter, value: str
+) -> timedelta:
+    """Return how long `90s`, `30m`, `12h` or `7d` is, or refuse it."""
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        message = f"{value!r} is no span of time; give one such as 90s, 30m, 12h or 7d"
+        raise click.BadParameter(message)
+    return timedelta(**{_UNITS[match["unit"]]: int(match["count"])})
 
 
 def _not_blank(_context: click.Context, _parameter: click.Parameter, value: str) -> str:

@@ -28,6 +28,7 @@ from hydro_hooks.journal.records import (
     Record,
     StoredRequest,
 )
+from hydro_hooks.journal.upkeep import count_before, export, prune
 
 __all__ = [
     "Answer",
@@ -39,9 +40,12 @@ __all__ = [
     "Record",
     "StoredRequest",
     "by_event_id",
+    "count_before",
     "coverage",
+    "export",
     "history",
     "host_in",
+    "prune",
     "request_of",
     "why",
 ]
