@@ -26,12 +26,6 @@ def test_create_tables_makes_what_is_missing_and_may_be_called_again(
     engine.dispose()
 
 
-def test_the_outbox_has_the_columns_of_debeziums_event_router(engine: Engine) -> None:
-    columns = {column["name"] for column in inspect(engine).get_columns("hydro_outbox")}
-
-    assert {"id", "aggregatetype", "aggregateid", "type", "payload"} <= columns
-
-
 def test_the_gateway_refuses_the_database_of_an_app(engine: Engine) -> None:
     with pytest.raises(DatabaseError, match="belongs to an app"):
         tables.create_gateway_tables(engine)
