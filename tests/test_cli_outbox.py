@@ -41,7 +41,7 @@ def test_status_tells_what_waits_and_why_and_what_was_rejected(
 
     assert result.stdout.splitlines() == [
         f"2 events wait; the oldest is of {NOON:%Y-%m-%d %H:%M:%S} UTC",
-        "  2 wait: they may be delivered now; run it again",
+        "  2 wait: nothing holds them back; run a relay",
         f"3 events are rejected, since {NOON:%Y-%m-%d %H:%M:%S} UTC",
         "  2: unknown schema",
         "  1: no such field",

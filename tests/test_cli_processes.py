@@ -338,7 +338,7 @@ def test_causes_of_waiting_are_added_up_and_told_apart() -> None:
         "7 wait until 12:00:06 UTC: a fault",
         "1 waits until 12:00:01 UTC: the last try failed",
         "2 wait: a fault; they may be tried again now",
-        "5 wait: they may be delivered now; run it again",
+        "5 wait: nothing holds them back; run a relay",
     ]
 
 

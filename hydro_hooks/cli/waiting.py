@@ -33,7 +33,7 @@ def _why(wait: Wait) -> tuple[str, datetime | None]:
         return wait.fault or "the last try failed", wait.not_before
     if wait.fault is not None:
         return f"{wait.fault}; they may be tried again now", None
-    return "they may be delivered now; run it again", None
+    return "nothing holds them back; run a relay", None
 
 
 def _clock_time(moment: datetime) -> str:
