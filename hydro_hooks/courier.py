@@ -212,7 +212,13 @@ class Courier:
                 text = schema.dumps(value)
         except (ValueError, InvalidEventError) as error:
             return f"not sent: {error}"
-        return Message(event_id=row["id"], schema=self._schema.name, value=text)
+        return Message(
+            event_id=row["id"],
+            schema=self._schema.name,
+            value=text,
+            key=row["aggregateid"],
+            type=row["type"],
+        )
 
     def _settlement(self, lease: Lease, outcome: _Outcome, *, sent: int) -> Settlement:
         verdict = outcome.verdict

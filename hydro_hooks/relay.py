@@ -31,7 +31,7 @@ from hydro_hooks.event import Event
 from hydro_hooks.settings import Settings
 from hydro_hooks.signing import Signer
 from hydro_hooks.sinks import Sink
-from hydro_hooks.sinks.http import HttpSink
+from hydro_hooks.sinks.by_url import sink_of
 from hydro_hooks.verdict import retry_delay
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Relay:
         settings: `Settings.from_env()` when None.
         signer: Instead of the one that the settings name, or of `HydroHmac` with their
             secrets.
-        sink: Instead of an `HttpSink` for the settings' `base_url`; closed by the
+        sink: Instead of the one for the settings' `base_url`; closed by the
             relay when it stops.
         sender_of: The sender of the signals `delivered` and `rejected`, such as the
             tracked model of an event; by default the event's association.
@@ -90,8 +90,8 @@ class Relay:
     ) -> None:
         self._settings = settings or Settings.from_env()
         self._engine = engine
-        if sink is None and self._settings.base_url is not None:
-            sink = HttpSink(self._settings, signer)
+        if sink is None:
+            sink = sink_of(self._settings, signer)
         self._sink = sink
         self._courier = None
         if sink is not None and not self._settings.is_disabled:

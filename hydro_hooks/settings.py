@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -18,6 +19,11 @@ from hydro_hooks.errors import ConfigurationError
 
 DEFAULT_APP: Final = "jira-integration"
 DEFAULT_SCHEMA: Final = "jira.v1.Action"
+KAFKA: Final = "kafka://"
+_KAFKA: Final = re.compile(
+    r"kafka://(?P<brokers>[\w.-]+(?::\d+)?(?:,[\w.-]+(?::\d+)?)*)"
+    r"/(?P<topic>[A-Za-z0-9._-]{1,249})"
+)
 _SIGNER: Final = re.compile(r"[\w.]+:[\w.]+")
 
 
@@ -26,11 +32,13 @@ class Settings:
     """What the relay and the gateway need to know.
 
     Args:
-        base_url: Where events are posted, such as `https://hydro.example/api/v1/events`;
-            None: they are recorded and kept, not delivered.
+        base_url: Where events are posted, such as `https://hydro.example/api/v1/events`,
+            or the topic that they go to, `kafka://broker:9092,broker:9092/topic`; None:
+            they are recorded and kept, not delivered.
         secrets: Shared secrets; the first signs, all are accepted. Never shown.
         app: The sending app, the value of `X-Hydro-App`.
         schema: Name of the wire schema.
+        kafka_file: Path of a file of librdkafka's settings, `name=value` a line.
         signer: `module:attribute` of a signer of the app's own; None: `HydroHmac`.
         database_url: SQLAlchemy URL of the app's database, for commands.
         is_disabled: Nothing is recorded, nothing sent.
@@ -46,6 +54,7 @@ class Settings:
     app: str = DEFAULT_APP
     schema: str = DEFAULT_SCHEMA
     signer: str | None = None
+    kafka_file: str | None = None
     database_url: str | None = field(default=None, repr=False)
     is_disabled: bool = False
 
@@ -62,6 +71,8 @@ class Settings:
         if self.base_url is None:
             return
         check_base_url(self.base_url)
+        if self.base_url.startswith(KAFKA):
+            return
         if not self.secrets and self.signer is None:
             message = (
                 "there is a URL to deliver to, but HYDRO_APP_SECRET is unset or empty:"
@@ -86,8 +97,8 @@ class Settings:
             environ: The environment; `os.environ` when None. Read are `HYDRO_BASE_URL`,
                 `HYDRO_APP_SECRET` (several, for rotation, are separated by blanks),
                 `TRACKING_DISABLED` (`true`, `1`, `yes` or `on`), `HYDRO_APP`,
-                `HYDRO_SCHEMA`, `HYDRO_SIGNER` and `HYDRO_DATABASE_URL`. Unset and empty
-                mean the same.
+                `HYDRO_SCHEMA`, `HYDRO_SIGNER`, `HYDRO_KAFKA_CONFIG` and
+                `HYDRO_DATABASE_URL`. Unset and empty mean the same.
             base_url: Instead of `HYDRO_BASE_URL`.
             schema: Instead of `HYDRO_SCHEMA`.
             database_url: Instead of `HYDRO_DATABASE_URL`.
@@ -102,9 +113,50 @@ class Settings:
             app=source.get("HYDRO_APP") or DEFAULT_APP,
             schema=schema or source.get("HYDRO_SCHEMA") or DEFAULT_SCHEMA,
             signer=source.get("HYDRO_SIGNER") or None,
+            kafka_file=source.get("HYDRO_KAFKA_CONFIG") or None,
             database_url=database_url or source.get("HYDRO_DATABASE_URL") or None,
             is_disabled=_is_true(source.get("TRACKING_DISABLED", "")),
         )
+
+    def kafka_config(self) -> dict[str, str]:
+        """Return what the file of librdkafka's settings says.
+
+        Raises:
+            ConfigurationError: It cannot be read, or has a line of another form; or
+                events would go to another machine and nothing says how.
+        """
+        config: dict[str, str] = {}
+        if self.kafka_file is not None:
+            config = _properties(self.kafka_file)
+        brokers, _ = kafka_place(self.base_url or "")
+        hosts = [broker.rpartition(":")[0] or broker for broker in brokers.split(",")]
+        if "security.protocol" not in config and not all(map(is_loopback, hosts)):
+            message = (
+                "HYDRO_BASE_URL names Kafka brokers on other machines; say how to reach"
+                " them: security.protocol=SASL_SSL (or SSL, or PLAINTEXT where the"
+                " network is your own) in the file that HYDRO_KAFKA_CONFIG names"
+            )
+            raise ConfigurationError(message)
+        return config
+
+
+def _properties(path: str) -> dict[str, str]:
+    """Return a file of `name=value` lines; `#` begins a comment line."""
+    try:
+        lines = Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"HYDRO_KAFKA_CONFIG is {path!r}: {type(error).__name__}"
+        raise ConfigurationError(message) from error
+    found = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        name, is_there, value = line.partition("=")
+        if not is_there or not name.strip():
+            message = f"{path}, line {number}, is not name=value"
+            raise ConfigurationError(message)
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _is_true(text: str) -> bool:
@@ -117,8 +169,28 @@ def _is_true(text: str) -> bool:
     raise ConfigurationError(message)
 
 
+def kafka_place(url: str) -> tuple[str, str]:
+    """Return the brokers, separated by commas, and the topic of a `kafka://` URL.
+
+    Raises:
+        ConfigurationError: It has another form.
+    """
+    match = _KAFKA.fullmatch(url)
+    if match is None:
+        message = (
+            "HYDRO_BASE_URL is not a topic's URL; give"
+            " kafka://broker:9092,broker:9092/topic, and settings and passwords in the"
+            " file that HYDRO_KAFKA_CONFIG names"
+        )
+        raise ConfigurationError(message)
+    return match["brokers"], match["topic"]
+
+
 def check_base_url(url: str) -> None:
-    """Raise `ConfigurationError` unless signed events may be posted to `url`."""
+    """Raise `ConfigurationError` unless events may be delivered to `url`."""
+    if url.startswith(KAFKA):
+        kafka_place(url)
+        return
     try:
         parts = urlsplit(url)
         _ = parts.port

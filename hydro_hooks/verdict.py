@@ -68,6 +68,21 @@ class Fault:
     is_passing: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a sink says of each event of a batch, by their index in it.
+
+    Args:
+        delivered: Those that it has accepted.
+        rejected: Those that it refused for good, and why.
+        problem: Why the others are kept, for the log.
+    """
+
+    delivered: tuple[int, ...]
+    rejected: tuple[tuple[int, str], ...] = ()
+    problem: str = ""
+
+
 class Kind(Enum):
     """What is to be done with the events of a request."""
 
@@ -96,7 +111,7 @@ class Verdict:
     retry_after: timedelta | None = None
 
 
-def judge(reply: Answer | Fault, *, size: int, now: datetime) -> Verdict:
+def judge(reply: Answer | Receipt | Fault, *, size: int, now: datetime) -> Verdict:
     """Return what a reply means for the events of the request.
 
     Args:
@@ -107,6 +122,13 @@ def judge(reply: Answer | Fault, *, size: int, now: datetime) -> Verdict:
     if isinstance(reply, Fault):
         kind = Kind.RETRY if reply.is_passing else Kind.HOLD
         return Verdict(kind=kind, problem=reply.problem)
+    if isinstance(reply, Receipt):
+        return Verdict(
+            kind=Kind.SETTLED,
+            delivered=reply.delivered,
+            rejected=reply.rejected,
+            problem=reply.problem,
+        )
     if reply.status == 200:  # noqa: PLR2004 - the protocol's number
         return Verdict(kind=Kind.SETTLED, delivered=tuple(range(size)))
     verdict = _judge_status(reply, size)

@@ -9,6 +9,7 @@ EXTRAS: Final = {
     "flask": "gateway",
     "waitress": "gateway",
     "werkzeug": "gateway",  # the first of flask's modules to be missed
+    "confluent_kafka": "kafka",
     "psycopg": "postgresql",
     "psycopg_binary": "postgresql",
     "pymysql": "mariadb",

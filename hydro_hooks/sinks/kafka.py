@@ -1,0 +1,159 @@
+"""A Kafka topic, by `kafka://broker:9092,broker:9092/topic`: one message an event.
+
+The key is what events keep their order by, the event's id and type are headers. A
+message counts as delivered in its delivery callback and nowhere else: the producer is
+idempotent and waits for all replicas in sync. Needs the extra `kafka`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from hydro_hooks.settings import kafka_place
+from hydro_hooks.sinks import Message
+from hydro_hooks.verdict import Fault, Receipt
+
+TOTAL_SECONDS: Final = 10.0
+
+_ALWAYS: Final = {"enable.idempotence": True, "acks": "all"}
+"""What the record's truth hangs on; a configuration cannot change it."""
+
+_FOR_GOOD: Final = frozenset(
+    {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG}
+)
+_CONFIGURATION: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - librdkafka's own codes, documented
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - as above
+    }
+)
+
+logger = logging.getLogger(__name__)
+
+
+class KafkaSink:
+    """Produces batches to a topic.
+
+    Safe to use from several threads, and after a fork, when the child makes a producer
+    of its own.
+
+    Args:
+        url: `kafka://broker:9092,.../topic`.
+        config: What librdkafka is told beside it, such as `security.protocol`.
+        total_seconds: The most that a batch may take.
+
+    Raises:
+        ConfigurationError: The URL names no brokers or no topic.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        config: Mapping[str, Any] | None = None,
+        *,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        brokers, self._topic = kafka_place(url)
+        self._total_seconds = total_seconds
+        self._config: dict[str, Any] = {
+            "client.id": "hydro-hooks",
+            "reconnect.backoff.max.ms": 1000,  # the pause between tries is the relay's
+            **(config or {}),
+            "bootstrap.servers": brokers,
+            "delivery.timeout.ms": int(total_seconds * 1000),
+            **_ALWAYS,
+        }
+        self._producer: Producer | None = None
+        self._pid = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"KafkaSink({self._topic!r})"
+
+    def close(self) -> None:
+        """Let the producer go; the next batch makes another."""
+        self._producer = None
+
+    def send(self, messages: Sequence[Message], /) -> Receipt | Fault:
+        """Send a batch and return what became of each message."""
+        try:
+            producer = self._own_producer()
+        except KafkaException as error:
+            problem = f"Kafka's configuration is refused: {_reason(error.args[0])}"
+            return Fault(problem=problem, is_passing=False)
+        errors: dict[int, KafkaError | None] = {}
+        for index, message in enumerate(messages):
+            self._produce(producer, message, partial(errors.__setitem__, index))
+        producer.flush(self._total_seconds + 1)
+        missing = len(messages) - len(errors)
+        if missing:  # they are sent anew, so these are not to go any more
+            producer.purge()
+            self.close()
+        failed = {index: error for index, error in errors.items() if error is not None}
+        if any(error.fatal() for error in failed.values()):
+            self.close()  # an idempotent producer that lost its place is no more use
+        return _judged(failed, missing, len(messages), set(errors))
+
+    def _produce(
+        self,
+        producer: Producer,
+        message: Message,
+        conclude: Callable[[KafkaError | None], None],
+    ) -> None:
+        try:
+            producer.produce(
+                self._topic,
+                value=message.value.encode(),
+                key=message.key.encode(),
+                headers=[("id", message.event_id), ("type", message.type)],
+                on_delivery=lambda error, _message: conclude(error),
+            )
+        except KafkaException as error:
+            conclude(error.args[0])
+        except BufferError:
+            conclude(KafkaError(KafkaError._QUEUE_FULL))  # noqa: SLF001 - as above
+
+    def _own_producer(self) -> Producer:
+        if self._producer is None or self._pid != os.getpid():
+            self._producer = Producer(self._config, logger=logger)
+            self._pid = os.getpid()
+        return self._producer
+
+
+def _judged(
+    failed: Mapping[int, KafkaError], missing: int, size: int, told: set[int]
+) -> Receipt | Fault:
+    kept = {index for index in range(size) if index not in told}
+    rejected = []
+    problem = f"Kafka did not tell of {missing} of them in time" if missing else ""
+    for index, error in failed.items():
+        if error.code() in _FOR_GOOD:
+            rejected.append((index, f"Kafka refused it: {_reason(error)}"))
+        else:
+            kept.add(index)
+            problem = f"Kafka did not take {len(kept)} of them: {_reason(error)}"
+    if len(kept) == size:
+        is_passing = not any(one.code() in _CONFIGURATION for one in failed.values())
+        return Fault(problem=problem, is_passing=is_passing)
+    delivered = [
+        index for index in range(size) if index not in kept and index not in failed
+    ]
+    return Receipt(
+        delivered=tuple(delivered), rejected=tuple(rejected), problem=problem
+    )
+
+
+def _reason(error: Any) -> str:
+    # The code alone: librdkafka's text may quote what it was told.
+    name: str = error.name() if isinstance(error, KafkaError) else type(error).__name__
+    return name.lstrip("_")
