@@ -268,7 +268,7 @@ class _Listening:
                 if relation.uselist
                 else ("set", self._on_replace(attribute))
             )
-            self._listen("others", attribute, name, listener, raw=True, propagate=True)
+            listen(attribute, name, listener)
 
     # ------------------------------------------------------------------------------
 

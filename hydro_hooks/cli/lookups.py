@@ -16,6 +16,7 @@ from hydro_hooks.cli.parameters import (
     app_settings,
     database_option,
     json_option,
+    limit_option,
     lookup_options,
 )
 from hydro_hooks.cli.story import (
@@ -28,9 +29,11 @@ from hydro_hooks.cli.story import (
     record_as_json,
 )
 from hydro_hooks.cli.terminal import (
-    counted,
+    FAILED,
+    NOTHING_FOUND,
     moment,
     say,
+    say_left_out,
     write,
     write_bytes,
     write_json,
@@ -41,9 +44,6 @@ from hydro_hooks.signing import HydroHmac
 VALID: Final = "signature valid"
 MISMATCH: Final = "its signature does not match any known secret"
 UNCHECKED: Final = "signature not checked, no secret given (set HYDRO_APP_SECRET)"
-
-FAILED: Final = 1
-NOTHING_FOUND: Final = 3
 
 
 @click.command()
@@ -79,13 +79,7 @@ def why(
 
 @click.command()
 @lookup_options
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
-    help="The newest so many.",
-)
+@limit_option
 def history(
     text: str,
     at: datetime | None,
@@ -111,9 +105,7 @@ def history(
             _end_too_early(connection, text, at)
     _say_what_else(text, found.taken_for, found.also)
     left_out = found.total - len(found.records)
-    if left_out:
-        older = counted(left_out, "older record is", "older records are")
-        say(f"{older} left out; --limit {found.total} shows all")
+    say_left_out(left_out, found.total, "record", "records")
     for record in found.records:
         if as_json:
             write_json(record_as_json(record))

@@ -18,16 +18,23 @@ from hydro_hooks.cli.parameters import (
     duration,
     json_option,
     kind_option,
+    limit_option,
     moment_option,
     start_option,
 )
 from hydro_hooks.cli.story import line, record_as_json
-from hydro_hooks.cli.terminal import counted, moment, say, write, write_json
+from hydro_hooks.cli.terminal import (
+    FAILED,
+    NOTHING_FOUND,
+    counted,
+    moment,
+    say,
+    say_left_out,
+    write,
+    write_json,
+)
 from hydro_hooks.cli.waiting import waiting_lines
 from hydro_hooks.outbox import Waiting, waiting
-
-FAILED = 1
-NOTHING_FOUND = 3
 
 
 def _filters(command: AnyCommand) -> AnyCommand:
@@ -95,13 +102,7 @@ def status(database: URL, *, as_json: bool) -> None:
 
 @outbox.command("rejected")
 @_filters
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=50,
-    show_default=True,
-    help="The newest so many.",
-)
+@limit_option
 def rejected_command(limit: int, *, as_json: bool, **given: Any) -> None:
     """List the rejected events, each with its reason, the newest last.
 
@@ -122,10 +123,7 @@ def rejected_command(limit: int, *, as_json: bool, **given: Any) -> None:
             "no event is rejected" if wanted == Wanted() else "none of them is rejected"
         )
         raise click.exceptions.Exit(NOTHING_FOUND)
-    left_out = total - len(found)
-    if left_out > 0:
-        older = counted(left_out, "older event is", "older events are")
-        say(f"{older} left out; --limit {total} shows all")
+    say_left_out(total - len(found), total, "event", "events")
     for record in found:
         if as_json:
             write_json(record_as_json(record))

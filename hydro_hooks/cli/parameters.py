@@ -177,6 +177,13 @@ json_option = click.option(
 )
 
 
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=50,
+    show_default=True,
+    help="The newest so many.",
+)
 kind_option = click.option(
     "--as",
     "kind",

@@ -13,9 +13,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import click
+
+FAILED: Final = 1
+NOTHING_FOUND: Final = 3
+"""Exit codes that a command's help tells."""
 
 
 def printable(value: object) -> str:
@@ -37,6 +41,13 @@ def moment(value: datetime) -> str:
 def counted(count: int, one: str, several: str) -> str:
     """Return a number and what it counts, such as `1 event waits`."""
     return f"{count} {one if count == 1 else several}"
+
+
+def say_left_out(count: int, total: int, one: str, several: str) -> None:
+    """Say how many older ones --limit has left out, if any."""
+    if count > 0:
+        older = counted(count, f"older {one} is", f"older {several} are")
+        say(f"{older} left out; --limit {total} shows all")
 
 
 def say(text: str) -> None:

@@ -75,25 +75,21 @@ class Cascades:
 
     def needed_parents(self) -> Iterator[RelationshipProperty[Any]]:
         """Yield the relationships whose children are deleted when taken out of them."""
-        for mapper in self._mappers():
-            for relation in mapper.relationships:
-                if (
-                    relation.parent is mapper
-                    and relation.cascade.delete_orphan
-                    and self.reaches(relation.mapper)
-                ):
-                    yield relation
+        for relation in self._relationships():
+            if relation.cascade.delete_orphan and self.reaches(relation.mapper):
+                yield relation
 
     def tracked_secondaries(self) -> Iterator[RelationshipProperty[Any]]:
         """Yield the relationships that write rows of a tracked table by themselves."""
         tables = self._tables()
+        for relation in self._relationships():
+            if relation.secondary in tables and not relation.viewonly:
+                yield relation
+
+    def _relationships(self) -> Iterator[RelationshipProperty[Any]]:
         for mapper in self._mappers():
             for relation in mapper.relationships:
-                if (
-                    relation.parent is mapper
-                    and relation.secondary in tables
-                    and not relation.viewonly
-                ):
+                if relation.parent is mapper:  # not one that it inherits
                     yield relation
 
     def _tables(self) -> set[FromClause]:

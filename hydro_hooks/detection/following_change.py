@@ -179,7 +179,7 @@ class FollowingChange(Following):
         if part.readers and part.kind is Kind.UPDATE:
             dependants.touch(self.log, part.table, self.keys, self.place)
         is_as_said = count == self.matched
-        is_certain = self.matching.is_steady or connection.dialect.name == "sqlite"
+        is_certain = connection.dialect.name == "sqlite" or self.matching.is_steady
         for_sure = is_as_said and is_certain
         self._settle_foretold(connection, is_as_said=for_sure)
         for tracked in self.models():

@@ -41,8 +41,13 @@ class TextMatching:
         self._sql = sql
         self._raw = raw
         self._target = target
-        words = {token.word for token in tokens_of(sql[slice(*raw.tail)])}
-        self.is_steady = not raw.sources and words.isdisjoint({"select", "limit"})
+
+    @property
+    def is_steady(self) -> bool:
+        """Return what `Matching.is_steady` tells."""
+        tail = tokens_of(self._sql[slice(*self._raw.tail)])
+        words = {token.word for token in tail}
+        return not self._raw.sources and words.isdisjoint({"select", "limit"})
 
     @property
     def sets_key(self) -> bool:
