@@ -405,13 +405,15 @@ def test_no_error_comes_up_that_would_not_have_come_without_us(
 # Rows that come to match between our read and the program's statement.
 
 
-@pytest.fixture
-def intruded(database: Database, tracked: Engine) -> Iterator[Engine]:
-    """Yield an engine where row 9 comes just before the first UPDATE or DELETE runs."""
+@contextlib.contextmanager
+def engine_where_one_comes(
+    database: Database, tracked: Engine, *, there: tuple[int, int], comes: int
+) -> Iterator[Engine]:
+    """Yield an engine where a row comes just before the first UPDATE or DELETE runs."""
     if tracked.dialect.name == "sqlite":
         pytest.skip("SQLite lets nobody else write meanwhile")
     with Session(tracked) as session:
-        stored(session, Installation(id=1), Installation(id=2))
+        stored(session, *(Installation(id=key) for key in there))
     engine = database.engine(isolation_level="READ COMMITTED")
     has_come = False
 
@@ -425,12 +427,19 @@ def intruded(database: Database, tracked: Engine) -> Iterator[Engine]:
         if is_the_programs and not has_come:
             has_come = True
             with Session(tracked) as session:
-                session.add(Installation(id=9))
+                session.add(Installation(id=comes))
                 session.commit()
 
     yield engine
     assert has_come
     engine.dispose()
+
+
+@pytest.fixture
+def intruded(database: Database, tracked: Engine) -> Iterator[Engine]:
+    """Yield an engine with rows 1 and 2, where row 9 comes."""
+    with engine_where_one_comes(database, tracked, there=(1, 2), comes=9) as engine:
+        yield engine
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -543,26 +552,9 @@ def test_a_row_that_came_before_a_delete_ran_is_warned_of_with_the_origin(
 
 @pytest.fixture
 def overtaken(database: Database, tracked: Engine) -> Iterator[Engine]:
-    """Yield an engine where row 3 comes just before the first UPDATE or DELETE runs."""
-    if tracked.dialect.name == "sqlite":
-        pytest.skip("SQLite lets nobody else write meanwhile")
-    with Session(tracked) as session:
-        stored(session, Installation(id=11), Installation(id=12))
-    engine = database.engine(isolation_level="READ COMMITTED")
-    has_come = False
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def overtake(_conn: object, _cursor: object, sql: str, *_: object) -> None:
-        nonlocal has_come
-        if sql.startswith(("UPDATE inst", "DELETE FROM inst")) and not has_come:
-            has_come = True
-            with Session(tracked) as session:
-                session.add(Installation(id=3))
-                session.commit()
-
-    yield engine
-    assert has_come
-    engine.dispose()
+    """Yield an engine with rows 11 and 12, where row 3 comes."""
+    with engine_where_one_comes(database, tracked, there=(11, 12), comes=3) as engine:
+        yield engine
 
 
 FIRST = select(TABLE.c.id).where(TABLE.c.is_enabled).order_by(TABLE.c.id).limit(1)
