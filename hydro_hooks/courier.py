@@ -1,4 +1,10 @@
-"""One shard's delivery: claim it, post batch by batch, settle each answer."""
+"""One shard's delivery: claim it, post batch by batch, settle each answer.
+
+While a batch is on its way, the next is read and made ready. Once the answer is there
+and leaves nothing behind, the next departs, and only then is the answer written down:
+the gateway and the database work at the same time, and a shard has one request in the
+air at most.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +13,44 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from datetime import timedelta
+from typing import Final, NamedTuple
 
-from blinker import NamedSignal
 from sqlalchemy import Engine
 
-from hydro_hooks import claims, schema, signals
-from hydro_hooks.claims import FaultLog, Lease, Settlement
-from hydro_hooks.errors import InvalidEventError
+from hydro_hooks import claims
+from hydro_hooks.claims import Lease, Settlement
 from hydro_hooks.event import Event, storable
-from hydro_hooks.outbox import PAYLOAD_SCHEMA, event_in
-from hydro_hooks.sinks import Message, Sink
-from hydro_hooks.verdict import (
-    MAX_DELAY,
-    Kind,
-    Verdict,
-    judge,
-    restrain,
-    retry_delay,
-)
-
-Row = Mapping[str, Any]
-"""A row of the outbox, by column."""
+from hydro_hooks.flight import Flight, Outcome, Restraint
+from hydro_hooks.packing import Batch, Packer, Row
+from hydro_hooks.sinks import Sink
+from hydro_hooks.telling import Teller
+from hydro_hooks.verdict import MAX_DELAY, Kind, Verdict, retry_delay
 
 logger = logging.getLogger(__name__)
 
-BATCHES_PER_LEASE: Final = 20
+TURN: Final = timedelta(seconds=2)
 """Then the shard is given back, so that a busy one does not keep others waiting."""
+
+REQUEST: Final = timedelta(seconds=10)
+"""No batch departs ahead of a settlement unless the lease lasts so much longer."""
 
 
 class Tally(NamedTuple):
-    """What was done; added up by `+`."""
+    """What was done; added up by `+`.
+
+    Args:
+        delivered: Events that were accepted.
+        rejected: Events that were refused for good.
+        lost: Batches whose lease was lost: another relay sends them again.
+    """
 
     delivered: int = 0
     rejected: int = 0
+    lost: int = 0
 
     def __add__(self, other: tuple[object, ...]) -> Tally:
         """Return the sum, field by field."""
@@ -52,182 +59,171 @@ class Tally(NamedTuple):
         return Tally(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Outcome:
-    """A verdict on rows instead of indexes."""
+@dataclass(slots=True, kw_only=True)
+class _Turn:
+    """The work on one shard, from the claim until it is given back.
 
-    verdict: Verdict
-    delivered: tuple[Row, ...]
-    rejected: tuple[tuple[Row, str], ...]
+    Args:
+        lease: Under which it is done.
+        ends_at: When no other batch departs, on the monotonic clock.
+        held_until: Until when the lease lasts at least, on the monotonic clock.
+        limit: Events in a batch at most.
+        flight: What is on its way; None once the shard is given back or lost.
+    """
+
+    lease: Lease
+    ends_at: float
+    held_until: float
+    limit: int = claims.MAX_BATCH
+    flight: Flight | None
 
 
 class Courier:
-    """Delivers the events of one shard after the other.
+    """Delivers the events of shards; of several at once, each in a thread.
 
     Args:
         engine: Of the app's database.
         sink: Where to.
-        schema_name: The wire schema, or the path of a user's.
+        packer: Makes ready what is sent.
         sender_of: The sender of the signals of an event.
         lease: How long a shard is held without a settlement.
-
-    Raises:
-        ConfigurationError: There is no such schema.
+        note: Called with what was done, batch by batch.
     """
 
     def __init__(
         self,
         engine: Engine,
         sink: Sink,
+        packer: Packer,
         *,
-        schema_name: str,
         sender_of: Callable[[Event], object],
         lease: timedelta,
+        note: Callable[[Tally], None],
     ) -> None:
         self._engine = engine
         self._sink = sink
-        self._schema = schema.load(schema_name)
-        self._payload_schema = schema.load(PAYLOAD_SCHEMA)
-        self._sender_of = sender_of
+        self._packer = packer
         self._lease = lease
-        self._rejected_in_a_row = 0
-        self._fault_log = FaultLog()
+        self._note = note
+        self._restraint = Restraint()
+        self._teller = Teller(engine, sender_of)
+        self._leases: dict[int, Lease] = {}
 
-    def deliver(self, shard: int, stop: threading.Event) -> Tally:
-        """Deliver a shard's events until none is left, or they have to wait.
+    def deliver(self, shard: int, start: int, stop: threading.Event) -> Tally:
+        """Deliver a shard's events until none is left, they have to wait, or for 2 s.
 
         Args:
             shard: Its number.
+            start: `seq` of its first event.
             stop: Once set, what was sent is settled, and no more is sent.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: What the database says.
         """
-        lease, rows = self._claim(shard)
-        if lease is None:
+        turn = self._begin(shard, start)
+        if turn is None:
             return Tally()
         tally = Tally()
-        limit = claims.MAX_BATCH
-        for batches_left in reversed(range(BATCHES_PER_LEASE)):
-            outcome = self._send(rows)
-            limit = _next_limit(limit, len(rows), outcome.verdict)
-            settlement = self._settlement(lease, outcome, sent=len(rows))
-            is_last = stop.is_set() or not batches_left
-            settled = self._settle(lease, settlement, 0 if is_last else limit)
-            if settled is None:
-                logger.warning("Lost events to another relay, which sends them again")
-                return tally
-            self._conclude(outcome)
-            next_rows, other_faults = settled
-            level = _level_of(outcome.verdict)
-            self._fault_log.tell(lease, settlement, other_faults, level)
-            tally += Tally(len(outcome.delivered), len(outcome.rejected))
-            if not next_rows:
-                break
-            rows = next_rows
-            lease = replace(lease, attempts=settlement.attempts, fault=settlement.fault)
+        try:
+            while turn.flight is not None:
+                done = self._go_on(turn, turn.flight, stop)
+                self._note(done)
+                tally += done
+        finally:
+            del self._leases[shard]
+            self._teller.faults.awaited.discard(shard)
+            if turn.flight is not None:  # the database failed, or the sink raised
+                turn.flight.wait()
         return tally
 
-    def _claim(self, shard: int) -> tuple[Lease | None, list[Row]]:
+    def close(self) -> None:
+        """Close what the sink keeps open between requests."""
+        self._sink.close()
+
+    def abandon(self) -> None:
+        """Give back what is leased, whatever is on its way: that is sent again.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: What the database says.
+        """
+        for lease in list(self._leases.values()):
+            with claims.transaction(self._engine) as connection:
+                claims.release(connection, lease)
+
+    def _begin(self, shard: int, start: int) -> _Turn | None:
+        """Lease a shard and send its first batch; None when there is nothing to do."""
+        now = time.monotonic()
         with claims.transaction(self._engine) as connection:
             lease = claims.claim(connection, shard, self._lease)
             if lease is None:
-                return None, []
-            rows = claims.head(connection, shard)
-            if rows:
-                return lease, rows
-            claims.release(connection, lease)  # another relay was faster
-            return None, []
+                return None
+            rows = claims.head(connection, shard, start=start)
+            if not rows:
+                claims.release(connection, lease)  # another relay was faster
+                return None
+        self._leases[shard] = lease
+        self._teller.faults.awaited.add(shard)
+        return _Turn(
+            lease=lease,
+            ends_at=now + TURN.total_seconds(),
+            held_until=now + self._lease.total_seconds(),
+            flight=self._depart(rows),
+        )
 
-    def _settle(
-        self, lease: Lease, settlement: Settlement, limit: int
-    ) -> tuple[list[Row], frozenset[str]] | None:
-        """Settle a batch, and read the next one or give the shard back.
+    def _depart(self, rows: Sequence[Row]) -> Flight:
+        return Flight(self._sink, self._packer.pack(rows))
 
-        Args:
-            lease: The shard's.
-            settlement: What became of the batch.
-            limit: Events in the next batch; 0: no next one.
+    def _go_on(self, turn: _Turn, flight: Flight, stop: threading.Event) -> Tally:
+        """Await what is on its way, send what comes next, and settle."""
+        is_last = stop.is_set() or time.monotonic() >= turn.ends_at
+        ahead = None if is_last else self._read_ahead(turn, flight.batch)
+        outcome = flight.land(self._restraint)
+        turn.flight = None
+        if ahead is not None and not stop.is_set() and _may_overtake(turn, outcome):
+            turn.flight = Flight(self._sink, ahead)
+        turn.limit = _next_limit(turn.limit, outcome)
+        return self._settle(turn, outcome, is_last=is_last or stop.is_set())
 
-        Returns:
-            The next batch, empty when the shard was given back, and the faults of
-            other shards, where they matter; None when it was lost.
-        """
+    def _read_ahead(self, turn: _Turn, batch: Batch) -> Batch | None:
+        """Return what comes after a batch, ready to depart; None when nothing does."""
+        with claims.looking(self._engine) as connection:
+            shard, start = turn.lease.shard, batch.last + 1
+            rows = claims.head(connection, shard, start=start, limit=turn.limit)
+        return self._packer.pack(rows) if rows else None
+
+    def _settle(self, turn: _Turn, outcome: Outcome, *, is_last: bool) -> Tally:
+        """Write down what became of a batch; send what comes next, or end the turn."""
+        lease = turn.lease
+        settlement = self._settlement(lease, outcome)
+        settled_at = time.monotonic()
+        rows: Sequence[Row] = ()
         with claims.transaction(self._engine) as connection:
             if not claims.settle(connection, lease, settlement):
-                return None
-            rows: list[Row] = []
-            if limit and settlement.delay is None:
-                rows = claims.head(connection, lease.shard, limit)
-            if not rows:
-                claims.release(connection, lease)
-            if settlement.fault is None and lease.fault is None:
-                return rows, frozenset()
-            return rows, claims.other_faults(connection, lease.shard)
-
-    def _send(self, rows: Sequence[Row]) -> _Outcome:
-        """Send what fits the schema; return what is to become of each row."""
-        fits: list[Row] = []
-        messages: list[Message] = []
-        misfits: list[tuple[Row, str]] = []
-        for row in rows:
-            made = self._message(row)
-            if isinstance(made, Message):
-                fits.append(row)
-                messages.append(made)
-            else:
-                misfits.append((row, made))
-        verdict = Verdict(kind=Kind.SETTLED)
-        if messages:
-            reply = self._sink.send(messages)
-            verdict = judge(reply, size=len(messages), now=datetime.now(UTC))
-        return self._outcome(verdict, fits, misfits)
-
-    def _outcome(
-        self, verdict: Verdict, fits: Sequence[Row], misfits: Iterable[tuple[Row, str]]
-    ) -> _Outcome:
-        rejected: list[tuple[Row, str]] = []
-        if verdict.kind is Kind.SETTLED:  # else nothing is set aside now
-            rejected = [(fits[index], error) for index, error in verdict.rejected]
-            rejected += misfits
-        verdict = restrain(
-            verdict, rejections=len(rejected), earlier=self._rejected_in_a_row
+                return _lost(turn)
+            if turn.flight is None:
+                if not is_last and settlement.delay is None:
+                    shard, start = lease.shard, settlement.start
+                    rows = claims.head(connection, shard, start=start, limit=turn.limit)
+                if not rows:
+                    claims.release(connection, lease)
+        if rows:
+            turn.flight = self._depart(rows)
+        turn.held_until = settled_at + lease.duration.total_seconds()
+        turn.lease = replace(
+            lease, attempts=settlement.attempts, fault=settlement.fault
         )
-        return _Outcome(
-            verdict=verdict,
-            delivered=tuple(fits[index] for index in verdict.delivered),
-            rejected=tuple(rejected) if verdict.kind is Kind.SETTLED else (),
-        )
+        self._teller.tell(outcome, lease, settlement)
+        return Tally(len(outcome.delivered), len(outcome.rejected))
 
-    def _message(self, row: Row) -> Message | str:
-        """Return what to send, or why the wire schema has no place for it."""
-        try:
-            value = schema.parse(row["payload"])
-            self._payload_schema.check(value)
-            if self._schema.name == PAYLOAD_SCHEMA:
-                text = row["payload"]
-            else:
-                value = self._schema.project(event_in(row))
-                self._schema.check(value)
-                text = schema.dumps(value)
-        except (ValueError, InvalidEventError) as error:
-            return f"not sent: {error}"
-        return Message(
-            event_id=row["id"],
-            schema=self._schema.name,
-            value=text,
-            key=row["aggregateid"],
-            type=row["type"],
-        )
-
-    def _settlement(self, lease: Lease, outcome: _Outcome, *, sent: int) -> Settlement:
-        verdict = outcome.verdict
-        attempts, delay = self._pause(lease, outcome, sent)
+    def _settlement(self, lease: Lease, outcome: Outcome) -> Settlement:
+        verdict, kept = outcome.verdict, outcome.kept
+        attempts, delay = _pause(lease, verdict, has_kept=bool(kept))
         fault = lease.fault if verdict.kind is Kind.SPLIT else verdict.problem
         return Settlement(
             delivered=tuple(row["seq"] for row in outcome.delivered),
             rejected=tuple((row["seq"], error) for row, error in outcome.rejected),
-            schema=self._schema.name,
+            start=kept[0]["seq"] if kept else outcome.batch.last + 1,
+            schema=self._packer.schema,
             settled_by=f"{socket.gethostname()[:200]}:{os.getpid()}",
             attempts=attempts,
             delay=delay,
@@ -236,71 +232,45 @@ class Courier:
             is_held=verdict.kind is Kind.HOLD and verdict.retry_after is None,
         )
 
-    def _pause(
-        self, lease: Lease, outcome: _Outcome, sent: int
-    ) -> tuple[int, timedelta | None]:
-        """Return the shard's count of failed tries, and how long it is left alone."""
-        verdict = outcome.verdict
-        if verdict.kind is Kind.SPLIT:
-            return lease.attempts, None
-        kept = sent - len(outcome.delivered) - len(outcome.rejected)
-        if not kept:
-            return 0, None
-        attempts = lease.attempts + 1
-        if verdict.kind is Kind.HOLD:
-            return attempts, max(MAX_DELAY, verdict.retry_after or MAX_DELAY)
-        delay = retry_delay(
-            attempts, random=random.uniform, retry_after=verdict.retry_after
-        )
-        return attempts, delay
 
-    def _conclude(self, outcome: _Outcome) -> None:
-        """Say what happened, once it is committed."""
-        if outcome.delivered:
-            self._rejected_in_a_row = 0
-        else:
-            self._rejected_in_a_row += len(outcome.rejected)
-        _log(outcome)
-        self._announce(signals.delivered, outcome.delivered)
-        self._announce(signals.rejected, [row for row, _ in outcome.rejected])
+def _may_overtake(turn: _Turn, outcome: Outcome) -> bool:
+    """Return whether the next batch may depart before this one is settled.
 
-    def _announce(self, signal: NamedSignal, rows: Iterable[Row]) -> None:
-        if not signal.receivers:
-            return
-        for row in rows:
-            try:
-                event = event_in(row)
-                sender = self._sender_of(event)
-            except Exception:
-                # The event is settled; what listens, or a payload that is no event of
-                # ours, does not get in the way of the next one.
-                logger.exception("The signal %r could not be sent", signal.name)
-            else:
-                signals.send(signal, sender, event)
+    Not while an event of it stays, which goes first; nor when the lease may end before
+    the answer: who holds it then sends these events too.
+    """
+    request_ends_at = time.monotonic() + REQUEST.total_seconds()
+    return not outcome.kept and request_ends_at < turn.held_until
 
 
-def _next_limit(limit: int, sent: int, verdict: Verdict) -> int:
+def _lost(turn: _Turn) -> Tally:
+    logger.warning("Lost events to another relay, which sends them again")
+    lost = 1
+    if turn.flight is not None:
+        turn.flight.wait()
+        turn.flight = None
+        lost += 1
+    return Tally(lost=lost)
+
+
+def _pause(
+    lease: Lease, verdict: Verdict, *, has_kept: bool
+) -> tuple[int, timedelta | None]:
+    """Return the shard's count of failed tries, and how long it is left alone."""
     if verdict.kind is Kind.SPLIT:
-        return max(1, sent // 2)
-    return min(limit * 2, claims.MAX_BATCH)
+        return lease.attempts, None
+    if not has_kept:
+        return 0, None
+    attempts = lease.attempts + 1
+    if verdict.kind is Kind.HOLD:
+        return attempts, max(MAX_DELAY, verdict.retry_after or MAX_DELAY)
+    delay = retry_delay(
+        attempts, random=random.uniform, retry_after=verdict.retry_after
+    )
+    return attempts, delay
 
 
-def _level_of(verdict: Verdict) -> int:
-    return logging.ERROR if verdict.kind is Kind.HOLD else logging.WARNING
-
-
-def _log(outcome: _Outcome) -> None:
-    if outcome.rejected:
-        logger.warning(
-            "Refused for good and kept in hydro_rejected with the reason: %s; the first"
-            " is %s",
-            counted(len(outcome.rejected)),
-            outcome.rejected[0][0]["id"],
-        )
+def _next_limit(limit: int, outcome: Outcome) -> int:
     if outcome.verdict.kind is Kind.SPLIT:
-        logger.info("Sending fewer events at once: %s", outcome.verdict.problem)
-
-
-def counted(count: int) -> str:
-    """Return `1 event`, `2 events`."""
-    return f"{count} event" if count == 1 else f"{count} events"
+        return max(1, len(outcome.batch.rows) // 2)
+    return min(limit * 2, claims.MAX_BATCH)

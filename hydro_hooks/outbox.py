@@ -7,7 +7,7 @@ each 500 events. Delivery is at least once: a receiver knows a repeat by the eve
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from json.encoder import encode_basestring as quoted
@@ -73,6 +73,8 @@ class _Insert:
 
     def execute(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
         """Write rows, whose values are in the order of `COLUMNS`."""
+        for call in tuple(before_writing):
+            call()
         if self._processors:
             rows = [self._processed(row) for row in rows]
         sets: list[Any] = rows
@@ -95,6 +97,9 @@ COLUMNS: Final = tuple(
 
 CHUNK: Final = 500
 """Events in one INSERT: a transaction may make 100,000, and memory is not for those."""
+
+before_writing: Final[list[Callable[[], None]]] = []
+"""Called before this process writes events."""
 
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
 

@@ -11,27 +11,31 @@ at least once; a receiver knows a repeat by the event's id.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import random
 import threading
-import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
-from hydro_hooks import claims, outbox
-from hydro_hooks.courier import Courier, Tally, counted
+from hydro_hooks import outbox
+from hydro_hooks.background import Background
+from hydro_hooks.courier import Courier, Tally
 from hydro_hooks.event import Event
+from hydro_hooks.packing import Packer
+from hydro_hooks.rounds import Rounds
 from hydro_hooks.settings import Settings
 from hydro_hooks.signing import Signer
 from hydro_hooks.sinks import Sink
 from hydro_hooks.sinks.by_url import sink_of
+from hydro_hooks.tables import SHARDS
+from hydro_hooks.telling import counted
 from hydro_hooks.verdict import retry_delay
 
 logger = logging.getLogger(__name__)
@@ -39,8 +43,10 @@ logger = logging.getLogger(__name__)
 LEASE: Final = timedelta(seconds=30)
 """How long a killed relay's shard stays undelivered; longer than a request may take."""
 
+IN_FLIGHT: Final = 4
+"""Requests that a relay makes at once."""
+
 POLL_SECONDS: Final = 0.5
-EXIT_SECONDS: Final = 2.0
 STOP_SECONDS: Final = 15.0
 
 
@@ -59,6 +65,27 @@ class Counts:
     waiting: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a relay has done since it was made.
+
+    Args:
+        delivered: Events that the gateway has accepted.
+        rejected: Events refused for good, kept in `hydro_rejected`.
+        lost: Batches whose lease was lost while they were on their way; nothing was
+            written, and another relay has sent them again.
+        passed_at: When it last had looked at all shards that were ready, UTC; None
+            when it never had.
+        problem: Why it cannot work; None when it can.
+    """
+
+    delivered: int = 0
+    rejected: int = 0
+    lost: int = 0
+    passed_at: datetime | None = None
+    problem: str | None = None
+
+
 class Relay:
     """Delivers the events of one database.
 
@@ -73,9 +100,13 @@ class Relay:
             tracked model of an event; by default the event's association.
         lease: How long a shard is held without a settlement; what another relay waits
             for before it takes over from one that was killed.
+        in_flight: Requests that it makes at once, from 1 to 16; each is of another
+            shard and takes a connection of the engine's pool. One on a database in
+            memory.
 
     Raises:
         ConfigurationError: The settings are wrong, or name no known schema.
+        ValueError: `in_flight` is out of its range.
     """
 
     def __init__(
@@ -87,46 +118,43 @@ class Relay:
         sink: Sink | None = None,
         sender_of: Callable[[Event], object] | None = None,
         lease: timedelta = LEASE,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
+        if not 1 <= in_flight <= SHARDS:
+            message = f"in_flight is {in_flight}; give a number from 1 to {SHARDS}"
+            raise ValueError(message)
         self._settings = settings or Settings.from_env()
         self._engine = engine
         if sink is None:
             sink = sink_of(self._settings, signer)
         self._sink = sink
-        self._courier = None
-        if sink is not None and not self._settings.is_disabled:
-            self._courier = Courier(
-                engine,
-                sink,
-                schema_name=self._settings.schema,
-                sender_of=sender_of or _association,
-                lease=lease,
-            )
-        self._guard = threading.Lock()
-        self._worker: _Worker | None = None
-        self._is_forked = False
-        self._is_new = True
-        _relays.add(self)
+        self._packer = Packer(self._settings.schema)
+        self._sender_of = sender_of or _association
+        self._lease = lease
+        self._courier = self._new_courier()
+        if isinstance(engine.pool, (SingletonThreadPool, StaticPool)):
+            in_flight = 1  # what is in memory is seen by one thread or connection
+        self._in_flight = in_flight
+        self._progress = Progress()
+        self._noting = threading.Lock()
+        self._background = Background(
+            self.run, abandon=self._abandon, after_fork=self._after_fork
+        )
+
+    @property
+    def progress(self) -> Progress:
+        """What it has done so far; of the process that asks."""
+        return self._progress
 
     def start(self) -> None:
         """Deliver in a background thread from now on; again: see that it runs.
 
-        A process that was forked while the thread ran calls this again to have a
-        thread of its own. Without a URL to deliver to, nothing is started, and the
-        log says that events are recorded and kept.
+        A process that was forked while the thread ran has a thread of its own once it
+        records an event, or calls this again. Without a URL to deliver to, nothing is
+        started, and the log says that events are recorded and kept.
         """
-        if not self._is_delivering():
-            return
-        with self._guard:
-            if self._worker is not None and self._worker.thread.is_alive():
-                return
-            if self._is_forked:
-                # The parent still uses the connections of the pool.
-                self._engine.dispose(close=False)
-                self._is_forked = False
-            self._worker = _Worker(self)
-            self._worker.thread.start()
-            atexit.register(self._stop_at_exit)
+        if self._can_deliver():
+            self._background.start()
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
         """Stop the background thread, and wait until it has settled what it sent.
@@ -137,14 +165,7 @@ class Relay:
         Returns:
             Whether it has ended; else it ends by itself once its request is answered.
         """
-        with self._guard:
-            worker, self._worker = self._worker, None
-        atexit.unregister(self._stop_at_exit)
-        if worker is None:
-            return True
-        worker.stop.set()
-        worker.thread.join(timeout)
-        return not worker.thread.is_alive()
+        return self._background.stop(timeout)
 
     def run(self, stop: threading.Event) -> None:
         """Deliver in this thread until `stop` is set.
@@ -153,15 +174,15 @@ class Relay:
         Returns at once when there is nowhere to deliver to. A database that is away,
         or any other failure, is logged and tried again; it never ends the relay.
         """
-        if not self._is_delivering():
+        rounds = self._begin()
+        if rounds is None:
             return
-        self._is_new = True
         failures = 0
         try:
             while not stop.is_set():
-                failures = failures + 1 if self._fails(stop, failures) else 0
+                failures = failures + 1 if self._fails(rounds, stop, failures) else 0
         finally:
-            self._close()
+            rounds.close()
 
     def drain(self) -> Counts:
         """Deliver what can be delivered now, and return how much that was.
@@ -172,20 +193,21 @@ class Relay:
             sqlalchemy.exc.SQLAlchemyError: What the database says.
         """
         total = Tally()
-        if self._is_delivering():
-            self._is_new = True
+        rounds = self._begin()
+        if rounds is not None:
             stop = threading.Event()
             # Not "until nothing is ready": a shard that backed off is ready again soon.
-            while any(tally := self._pass(stop)):
+            while any(tally := rounds.make(stop)):
                 total += tally
-            self._close()
+            rounds.close()
         with self._engine.connect() as connection:
             waiting = outbox.waiting(connection).count
         return Counts(
             delivered=total.delivered, rejected=total.rejected, waiting=waiting
         )
 
-    def _is_delivering(self) -> bool:
+    def _can_deliver(self) -> bool:
+        """Return whether there is somewhere to deliver to; log it where not."""
         if self._courier is not None:
             return True
         if self._settings.is_disabled:
@@ -197,96 +219,88 @@ class Relay:
             )
         return False
 
-    def _fails(self, stop: threading.Event, failures: int) -> bool:
-        """Make one pass and pause; return whether it failed.
+    def _new_courier(self) -> Courier | None:
+        if self._sink is None or self._settings.is_disabled:
+            return None
+        return Courier(
+            self._engine,
+            self._sink,
+            self._packer,
+            sender_of=self._sender_of,
+            lease=self._lease,
+            note=self._note,
+        )
+
+    def _begin(self) -> Rounds | None:
+        """Return the rounds of a new start; None when there is nowhere to deliver."""
+        if not self._can_deliver() or self._courier is None:
+            return None
+        return Rounds(self._engine, self._courier, in_flight=self._in_flight)
+
+    def _fails(self, rounds: Rounds, stop: threading.Event, failures: int) -> bool:
+        """Make one round and pause; return whether it failed.
 
         The one place where failures of the relay end.
         """
         try:
-            self._pass(stop)
+            tally = rounds.make(stop)
         except Exception as error:
             delay = retry_delay(failures + 1, random=random.uniform)
-            _log_failure(error, delay.total_seconds())
+            self._note(Tally(), problem=_log_failure(error, delay.total_seconds()))
             stop.wait(delay.total_seconds())
             return True
+        self._note(Tally(), passed_at=datetime.now(UTC), problem=None)
+        if tally.delivered or tally.rejected:
+            logger.info(
+                "Delivered %s, %d refused", counted(tally.delivered), tally.rejected
+            )
         stop.wait(POLL_SECONDS)
         return False
 
-    def _pass(self, stop: threading.Event) -> Tally:
-        """Work on each shard that is ready, in an order of this relay's own."""
-        total = Tally()
-        if self._courier is None:
-            return total
-        if self._is_new:
-            claims.lift_holds(self._engine)
-            self._is_new = False
-        shards = claims.ready_shards(self._engine)
-        random.shuffle(shards)  # several relays do not queue up for the same one
-        for shard in shards:
-            if stop.is_set():
-                break
-            total += self._courier.deliver(shard, stop)
-        if total.delivered or total.rejected:
-            logger.info(
-                "Delivered %s, %d refused", counted(total.delivered), total.rejected
+    def _note(self, tally: Tally, **changed: Any) -> None:
+        with self._noting:
+            before = self._progress
+            self._progress = replace(
+                before,
+                delivered=before.delivered + tally.delivered,
+                rejected=before.rejected + tally.rejected,
+                lost=before.lost + tally.lost,
+                **changed,
             )
-        return total
 
-    def _close(self) -> None:
-        if self._sink is not None:
-            self._sink.close()
+    def _abandon(self) -> None:
+        if self._courier is not None:
+            with suppress(SQLAlchemyError):  # a lease also ends by itself
+                self._courier.abandon()
 
-    def _stop_at_exit(self) -> None:
-        self.stop(EXIT_SECONDS)
-
-    def _forget_thread(self) -> None:
-        """In a forked child: no thread runs here, and nobody holds the lock."""
-        self._guard = threading.Lock()
-        self._is_forked = self._is_forked or self._worker is not None
-        self._worker = None
-
-
-class _Worker:
-    """A relay's background thread, and what stops it."""
-
-    def __init__(self, relay: Relay) -> None:
-        self.stop = threading.Event()
-        # A daemon: the interpreter joins other threads before it calls atexit, which
-        # is what stops this one.
-        self.thread = threading.Thread(
-            target=relay.run, args=(self.stop,), name="hydro-hooks-relay", daemon=True
-        )
-
-
-_relays: Final[weakref.WeakSet[Relay]] = weakref.WeakSet()
-
-
-def _forget_threads() -> None:
-    for relay in list(_relays):
-        relay._forget_thread()  # noqa: SLF001 - a hook of the class, in its own module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_threads)
+    def _after_fork(self) -> None:
+        self._noting = threading.Lock()
+        self._courier = self._new_courier()
+        if isinstance(self._engine.pool, QueuePool):
+            # The parent still uses the connections of the pool.
+            self._engine.dispose(close=False)
 
 
 def _association(event: Event) -> object:
     return event.association
 
 
-def _log_failure(error: Exception, pause_seconds: float) -> None:
+def _log_failure(error: Exception, pause_seconds: float) -> str:
+    """Log why a round failed, and return it in short."""
     if isinstance(error, SQLAlchemyError):
         # Not the error itself: its text holds the statement's parameters.
+        problem = _summary(error)
         logger.warning(
             "The relay cannot use the app's database (%s); events are kept; trying"
             " again in %.0f s",
-            _summary(error),
+            problem,
             pause_seconds,
         )
-    else:
-        logger.exception(
-            "The relay failed; events are kept; trying again in %.0f s", pause_seconds
-        )
+        return f"the app's database cannot be used: {problem}"
+    logger.exception(
+        "The relay failed; events are kept; trying again in %.0f s", pause_seconds
+    )
+    return type(error).__name__
 
 
 def _summary(error: SQLAlchemyError) -> str:

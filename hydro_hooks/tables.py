@@ -225,12 +225,14 @@ shard: Final = Table(
     Column("not_before", UtcDateTime()),
     Column("fault", _text(500)),
     Column("is_held", Boolean(), nullable=False, default=False),
+    Column("mark", _NUMBER, nullable=False, default=0),
     **_TABLE_OPTIONS,
 )
 """Who delivers which part of the outbox, why it waits, and when it is tried again.
 
 `fault` is why the last try failed; `is_held` says that somebody has to act, so that a
-relay that starts anew tries at once."""
+relay that starts anew tries at once. Below `mark` are only events that were committed
+late, or put back: a relay looks there every few seconds, not always."""
 
 _gateway_journal: Final = journal.to_metadata(gateway_metadata)
 Index("ix_hydro_journal_request", _gateway_journal.c.request_id)

@@ -11,7 +11,7 @@ level and BEGIN handling the app's engine has. Leases go by the database's clock
 """
 
 from hydro_hooks.claims.fault_log import FaultLog
-from hydro_hooks.claims.faults import Wait, lift_holds, other_faults, waits
+from hydro_hooks.claims.faults import Wait, lift_holds, waits
 from hydro_hooks.claims.handover import hand_over
 from hydro_hooks.claims.leases import (
     MAX_BATCH,
@@ -33,7 +33,7 @@ from hydro_hooks.claims.rejections import (
     rejected_of,
     rejections,
 )
-from hydro_hooks.claims.transactions import transaction
+from hydro_hooks.claims.transactions import looking, transaction
 
 __all__ = [
     "MAX_BATCH",
@@ -50,7 +50,7 @@ __all__ = [
     "hand_over",
     "head",
     "lift_holds",
-    "other_faults",
+    "looking",
     "ready_shards",
     "redrive",
     "rejected_of",

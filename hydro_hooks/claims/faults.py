@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Engine, exists, func, select, update
+from sqlalchemy import Engine, exists, func, select, update
 
 from hydro_hooks.claims.transactions import clock, read, transaction
 from hydro_hooks.tables import outbox, shard
@@ -62,13 +63,17 @@ def _if_ahead(moment: datetime | None, now: datetime) -> datetime | None:
     return None if moment is None or moment <= now else moment
 
 
-def other_faults(connection: Connection, number: int) -> frozenset[str]:
-    """Return why events of other shards than this one wait."""
+def other_faults(engine: Engine, numbers: Collection[int]) -> frozenset[str]:
+    """Return why events of other shards than these wait.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What the database says.
+    """
     has_events = exists().where(outbox.c.shard == shard.c.shard)
     statement = select(shard.c.fault).where(
-        shard.c.fault.is_not(None), shard.c.shard != number, has_events
+        shard.c.fault.is_not(None), shard.c.shard.not_in(numbers), has_events
     )
-    return frozenset(connection.scalars(statement))
+    return frozenset(fault for (fault,) in read(engine, statement))
 
 
 def lift_holds(engine: Engine) -> None:

@@ -37,6 +37,12 @@ MAX_FAULT: Final = 500
 """Characters kept of why the events of a shard wait."""
 
 
+_NEEDED: Final = tuple(
+    outbox.c[name]
+    for name in ("seq", "id", "aggregateid", "type", "payload", "occurred_at")
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
     """A shard that this relay works on for now.
@@ -69,10 +75,13 @@ class Settlement:
         delay: How long the shard is left alone; None: go on at once.
         fault: Why it is left alone, in at most `MAX_FAULT` characters.
         is_held: Somebody has to act, so a relay that starts anew ends the delay.
+        start: `seq` that the shard goes on from: of the first event that is kept, else
+            past the last of the batch.
     """
 
     delivered: tuple[int, ...] = ()
     rejected: tuple[tuple[int, str], ...] = ()
+    start: int = 0
     schema: str
     settled_by: str
     attempts: int = 0
@@ -81,22 +90,40 @@ class Settlement:
     is_held: bool = False
 
 
-def ready_shards(engine: Engine) -> list[int]:
+def ready_shards(engine: Engine, *, from_the_bottom: bool = True) -> dict[int, int]:
     """Return the shards that have events, no lease in force and no back-off.
 
     Rows of `hydro_shard` are made where they are missing.
 
+    Args:
+        engine: Of the app's database.
+        from_the_bottom: Look at the whole outbox; else from each shard's mark on.
+            Below it is what was delivered, whose index entries stay as long as a
+            snapshot sees them and make every look slower; and now and then an event
+            that was committed late, since `seq` is drawn before a commit.
+
+    Returns:
+        `seq` of the first event of each, by the shard's number.
+
     Raises:
         sqlalchemy.exc.DBAPIError: What the database says.
     """
-    has_events = select(outbox.c.seq).where(outbox.c.shard == shard.c.shard).exists()
-    is_ready = and_(_is_free(engine.dialect), has_events)
-    statement = select(shard.c.shard, is_ready.label("is_ready"))
+    is_there = [outbox.c.shard == shard.c.shard]
+    if not from_the_bottom:
+        is_there.append(outbox.c.seq >= shard.c.mark)
+    first = select(outbox.c.seq).where(*is_there).order_by(outbox.c.seq).limit(1)
+    statement = select(
+        shard.c.shard,
+        _is_free(engine.dialect).label("is_free"),
+        first.scalar_subquery().label("first"),
+    )
     rows = read(engine, statement)
     if len(rows) < SHARDS:
-        _make_shards(engine, {number for number, _ in rows})
+        _make_shards(engine, {row.shard for row in rows})
         rows = read(engine, statement)
-    return [number for number, is_ready in rows if is_ready]
+    return {
+        row.shard: row.first for row in rows if row.is_free and row.first is not None
+    }
 
 
 def _make_shards(engine: Engine, there: set[int]) -> None:
@@ -152,21 +179,19 @@ def claim(connection: Connection, number: int, duration: timedelta) -> Lease | N
 
 
 def head(
-    connection: Connection, number: int, limit: int = MAX_BATCH
+    connection: Connection, number: int, *, start: int = 0, limit: int = MAX_BATCH
 ) -> list[Mapping[str, Any]]:
-    """Return the shard's next events, as rows of the outbox in `seq` order.
-
-    Always from the bottom: `seq` is drawn before a commit, so a row may appear below
-    one that was delivered before.
+    """Return the shard's next events, in `seq` order, with what a delivery needs.
 
     Args:
-        connection: In a `transaction()`.
+        connection: Where nothing is locked, or in a `transaction()`.
         number: The shard.
+        start: `seq` that the events have at least.
         limit: Rows at most; fewer where they are large.
     """
     rows = connection.execute(
-        select(outbox)
-        .where(outbox.c.shard == number)
+        select(*_NEEDED)
+        .where(outbox.c.shard == number, outbox.c.seq >= start)
         .order_by(outbox.c.seq)
         .limit(limit)
     ).mappings()
@@ -210,6 +235,7 @@ def settle(connection: Connection, lease: Lease, settlement: Settlement) -> bool
             not_before=None if delay is None else now + delay,
             fault=settlement.fault,
             is_held=settlement.is_held,
+            mark=settlement.start,
         )
     )
     return True

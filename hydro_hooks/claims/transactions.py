@@ -53,12 +53,19 @@ def _take_write_lock(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def read(engine: Engine, statement: Any) -> Sequence[Any]:
-    """Return the rows of a SELECT that locks nothing and waits for nobody."""
+@contextmanager
+def looking(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection for a SELECT that locks nothing and waits for nobody."""
     with engine.connect() as connection:
         if engine.dialect.name != "sqlite":
             # At SERIALIZABLE, MariaDB would lock what is only looked at.
             connection.execution_options(isolation_level="READ COMMITTED")
+        yield connection
+
+
+def read(engine: Engine, statement: Any) -> Sequence[Any]:
+    """Return the rows of a SELECT that locks nothing and waits for nobody."""
+    with looking(engine) as connection:
         return connection.execute(statement).all()
 
 
