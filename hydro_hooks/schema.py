@@ -14,16 +14,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 from hydro_hooks.cause import Reason
-from hydro_hooks.errors import ConfigurationError, InvalidEventError
+from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event, is_id, new_id
 from hydro_hooks.transition import Action, State
-
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
+from hydro_hooks.validation import Validation
 
 V0_TYPES: Final = {
     Action.CREATE: "created",
@@ -74,25 +72,10 @@ class Schema:
         self.name: str = title
         self.document: dict[str, Any] = document
         self._properties = tuple(properties)
-        self._place = place
+        self._validation = Validation(document, name=title, place=place)
 
     def __repr__(self) -> str:
         return f"Schema({self.name!r})"
-
-    @functools.cached_property
-    def _validator(self) -> Validator:
-        # Imported late: `import hydro_hooks` stays light, and only the relay and the
-        # gateway validate.
-        from jsonschema import Draft202012Validator, SchemaError  # noqa: PLC0415
-        from jsonschema.validators import validator_for  # noqa: PLC0415
-
-        kind = validator_for(self.document, default=Draft202012Validator)
-        try:
-            kind.check_schema(self.document)
-        except SchemaError as error:
-            message = f"HYDRO_SCHEMA {self._place} is not valid: {error.message}"
-            raise ConfigurationError(message) from None
-        return kind(self.document)
 
     def project(self, event: Event) -> dict[str, Any]:
         """Return the event's wire value."""
@@ -103,19 +86,7 @@ class Schema:
 
     def check(self, value: Any) -> None:
         """Raise `InvalidEventError`, naming the field, unless `value` fits."""
-        from jsonschema.exceptions import best_match  # noqa: PLC0415 - as above
-
-        error = best_match(self._validator.iter_errors(value))
-        if error is not None:
-            field = ".".join(str(part) for part in error.absolute_path)
-            problem = error.message
-            if len(problem) > MAX_PROBLEM:
-                problem = problem[: MAX_PROBLEM - 1] + "…"
-            raise InvalidEventError(self.name, field=field, problem=problem)
-
-
-MAX_PROBLEM: Final = 300
-"""Characters kept of a validator's message, which may quote the value at length."""
+        self._validation.check(value)
 
 
 @functools.cache
