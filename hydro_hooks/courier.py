@@ -32,6 +32,12 @@ from hydro_hooks.verdict import MAX_DELAY, Kind, Verdict, retry_delay
 
 logger = logging.getLogger(__name__)
 
+FIRST_BATCH: Final = 50
+"""Events in a turn's first batch at most; each later one may have twice as many."""
+
+MAX_BATCH: Final = 400
+"""Events in any batch at most, unless a relay is told otherwise."""
+
 TURN: Final = timedelta(seconds=2)
 """Then the shard is given back, so that a busy one does not keep others waiting."""
 
@@ -74,7 +80,7 @@ class _Turn:
     lease: Lease
     ends_at: float
     held_until: float
-    limit: int = claims.MAX_BATCH
+    limit: int
     flight: Flight | None
 
 
@@ -87,6 +93,7 @@ class Courier:
         packer: Makes ready what is sent.
         sender_of: The sender of the signals of an event.
         lease: How long a shard is held without a settlement.
+        max_batch: Events in a request at most.
         note: Called with what was done, batch by batch.
     """
 
@@ -98,12 +105,14 @@ class Courier:
         *,
         sender_of: Callable[[Event], object],
         lease: timedelta,
+        max_batch: int,
         note: Callable[[Tally], None],
     ) -> None:
         self._engine = engine
         self._sink = sink
         self._packer = packer
         self._lease = lease
+        self._max_batch = max_batch
         self._note = note
         self._restraint = Restraint()
         self._teller = Teller(engine, sender_of)
@@ -157,7 +166,8 @@ class Courier:
             lease = claims.claim(connection, shard, self._lease)
             if lease is None:
                 return None
-            rows = claims.head(connection, shard, start=start)
+            limit = min(FIRST_BATCH, self._max_batch)
+            rows = claims.head(connection, shard, start=start, limit=limit)
             if not rows:
                 claims.release(connection, lease)  # another relay was faster
                 return None
@@ -167,6 +177,7 @@ class Courier:
             lease=lease,
             ends_at=now + TURN.total_seconds(),
             held_until=now + self._lease.total_seconds(),
+            limit=limit,
             flight=self._depart(rows),
         )
 
@@ -181,14 +192,15 @@ class Courier:
         turn.flight = None
         if ahead is not None and not stop.is_set() and _may_overtake(turn, outcome):
             turn.flight = Flight(self._sink, ahead)
-        turn.limit = _next_limit(turn.limit, outcome)
+        turn.limit = self._next_limit(turn.limit, outcome)
         return self._settle(turn, outcome, is_last=is_last or stop.is_set())
 
     def _read_ahead(self, turn: _Turn, batch: Batch) -> Batch | None:
         """Return what comes after a batch, ready to depart; None when nothing does."""
         with claims.looking(self._engine) as connection:
             shard, start = turn.lease.shard, batch.last + 1
-            rows = claims.head(connection, shard, start=start, limit=turn.limit)
+            limit = min(turn.limit * 2, self._max_batch)
+            rows = claims.head(connection, shard, start=start, limit=limit)
         return self._packer.pack(rows) if rows else None
 
     def _settle(self, turn: _Turn, outcome: Outcome, *, is_last: bool) -> Tally:
@@ -214,6 +226,14 @@ class Courier:
         )
         self._teller.tell(outcome, lease, settlement)
         return Tally(len(outcome.delivered), len(outcome.rejected))
+
+    def _next_limit(self, limit: int, outcome: Outcome) -> int:
+        """Return how many events the next batch may have."""
+        if outcome.verdict.kind is not Kind.SPLIT:
+            return min(limit * 2, self._max_batch)
+        # What a gateway did not take once is not tried again.
+        self._max_batch = min(self._max_batch, FIRST_BATCH)
+        return max(1, len(outcome.batch.rows) // 2)
 
     def _settlement(self, lease: Lease, outcome: Outcome) -> Settlement:
         verdict, kept = outcome.verdict, outcome.kept
@@ -268,9 +288,3 @@ def _pause(
         attempts, random=random.uniform, retry_after=verdict.retry_after
     )
     return attempts, delay
-
-
-def _next_limit(limit: int, outcome: Outcome) -> int:
-    if outcome.verdict.kind is Kind.SPLIT:
-        return max(1, len(outcome.batch.rows) // 2)
-    return min(limit * 2, claims.MAX_BATCH)

@@ -26,7 +26,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from hydro_hooks import outbox
 from hydro_hooks.background import Background
-from hydro_hooks.courier import Courier, Tally
+from hydro_hooks.courier import MAX_BATCH, Courier, Tally
 from hydro_hooks.event import Event
 from hydro_hooks.packing import Packer
 from hydro_hooks.rounds import Rounds
@@ -103,10 +103,13 @@ class Relay:
         in_flight: Requests that it makes at once, from 1 to 16; each is of another
             shard and takes a connection of the engine's pool. One on a database in
             memory.
+        max_batch: Events in a request at most. The first has 50 at most; while more
+            wait, each has twice as many as the one before. After a request that was too
+            large for the gateway it stays at 50.
 
     Raises:
         ConfigurationError: The settings are wrong, or name no known schema.
-        ValueError: `in_flight` is out of its range.
+        ValueError: `in_flight` or `max_batch` is out of its range.
     """
 
     def __init__(
@@ -119,9 +122,13 @@ class Relay:
         sender_of: Callable[[Event], object] | None = None,
         lease: timedelta = LEASE,
         in_flight: int = IN_FLIGHT,
+        max_batch: int = MAX_BATCH,
     ) -> None:
         if not 1 <= in_flight <= SHARDS:
             message = f"in_flight is {in_flight}; give a number from 1 to {SHARDS}"
+            raise ValueError(message)
+        if max_batch < 1:
+            message = f"max_batch is {max_batch}; give a number from 1"
             raise ValueError(message)
         self._settings = settings or Settings.from_env()
         self._engine = engine
@@ -131,6 +138,7 @@ class Relay:
         self._packer = Packer(self._settings.schema)
         self._sender_of = sender_of or _association
         self._lease = lease
+        self._max_batch = max_batch
         self._courier = self._new_courier()
         if isinstance(engine.pool, (SingletonThreadPool, StaticPool)):
             in_flight = 1  # what is in memory is seen by one thread or connection
@@ -228,6 +236,7 @@ class Relay:
             self._packer,
             sender_of=self._sender_of,
             lease=self._lease,
+            max_batch=self._max_batch,
             note=self._note,
         )
 

@@ -90,7 +90,7 @@ class Validation:
 
     @functools.cached_property
     def _fits(self) -> Callable[[Any], bool] | None:
-        """What tells, property by property, that a value fits; None: nothing can."""
+        """What is True of most values that fit, in little time; None: nothing is."""
         validator = self._validator
         is_separable = self._document.keys() <= _SEPARABLE
         if not is_separable or self._document.get("type") != "object":
@@ -104,31 +104,24 @@ class _ByProperty:
     def __init__(self, document: Mapping[str, Any], validator: Validator) -> None:
         self._required = frozenset(document.get("required", ()))
         self._rest = _part(document.get("additionalProperties", True), validator)
+        # Typed: 1, 1.0 and true are equal in Python, and not the same in JSON Schema.
+        remember = functools.lru_cache(maxsize=REMEMBERED, typed=True)
         self._parts = {
-            name: _remembering(_part(subschema, validator))
+            name: remember(_part(subschema, validator))
             for name, subschema in document["properties"].items()
         }
 
     def fits(self, value: Any) -> bool:
-        """Return whether it is an object that fits."""
+        """Return True when it is an object that fits; False: look closer."""
         if not isinstance(value, dict) or not self._required <= value.keys():
             return False
-        return all(
-            self._parts.get(name, self._rest)(part) for name, part in value.items()
-        )
+        parts, rest = self._parts, self._rest
+        try:
+            return all(parts.get(name, rest)(part) for name, part in value.items())
+        except TypeError:  # an array or an object, which cannot be remembered
+            return False
 
 
 def _part(subschema: Any, validator: Validator) -> Callable[[Any], bool]:
     is_valid: Callable[[Any], bool] = validator.evolve(schema=subschema).is_valid
     return is_valid
-
-
-def _remembering(is_valid: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    # Typed: 1, 1.0 and true are equal in Python, and not the same in JSON Schema.
-    remembered = functools.lru_cache(maxsize=REMEMBERED, typed=True)(is_valid)
-
-    def fits(value: Any) -> bool:
-        # Arrays and objects cannot be remembered.
-        return (is_valid if isinstance(value, (list, dict)) else remembered)(value)
-
-    return fits

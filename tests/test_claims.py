@@ -44,7 +44,7 @@ def try_to_claim(engine: Engine, duration: timedelta = MINUTE) -> Lease | None:
         return claims.claim(connection, SHARD, duration)
 
 
-def heads(engine: Engine, limit: int = claims.MAX_BATCH) -> list[Any]:
+def heads(engine: Engine, limit: int = 50) -> list[Any]:
     with claims.transaction(engine) as connection:
         return claims.head(connection, SHARD, limit=limit)
 

@@ -66,17 +66,59 @@ def test_the_deployed_schema_has_exactly_the_deployed_fields(
     ]
 
 
-def test_a_backlog_leaves_in_order_in_batches_of_fifty(
+def sizes(gateway: ScriptedGateway) -> list[int]:
+    return [len(request.messages) for request in gateway.requests]
+
+
+def test_a_backlog_leaves_in_order_in_batches_that_grow(
     engine: Engine, gateway: ScriptedGateway
 ) -> None:
-    # More than one lease carries.
     ids = record(engine, sample_events(1120))
 
     counts = drained(engine, gateway)
 
     assert counts == Counts(delivered=1120, rejected=0, waiting=0)
     assert gateway.event_ids == ids
-    assert {len(request.messages) for request in gateway.requests} == {50, 20}
+    assert sizes(gateway) == [50, 100, 200, 400, 370]
+
+
+def test_a_batch_has_as_many_events_as_it_may_have(
+    engine: Engine, gateway: ScriptedGateway
+) -> None:
+    record(engine, sample_events(150))
+
+    drained(engine, gateway, max_batch=70)
+
+    assert sizes(gateway) == [50, 70, 30]
+
+
+def test_batches_stay_small_where_a_large_one_was_too_large(engine: Engine) -> None:
+    def answer(request: Received) -> Scripted:
+        return Scripted(status=413 if len(request.messages) > 60 else 200)
+
+    ids = record(engine, sample_events(330))
+    with ScriptedGateway(answer) as gateway:
+        relay = Relay(engine, gateway.settings())
+        relay.drain()
+        record(engine, sample_events(120))
+        relay.drain()
+
+    assert sizes(gateway) == [50, 100, 50, 50, 50, 50, 50, 30, 50, 50, 20]
+    assert ids_in(engine, tables.journal)[:330] == ids
+
+
+def test_a_large_batch_that_got_no_answer_is_sent_again_in_small_ones(
+    engine: Engine,
+) -> None:
+    record(engine, sample_events(200))
+    answers = [Scripted(), Scripted(status=503)]
+    with ScriptedGateway(answers) as gateway:
+        relay = Relay(engine, gateway.settings())
+        relay.drain()
+        end_back_off(engine)
+        relay.drain()
+
+    assert sizes(gateway) == [50, 100, 50, 100]
 
 
 def test_a_gateway_that_is_down_costs_no_event(

@@ -95,6 +95,16 @@ def test_a_schema_that_does_not_exist_is_said_at_once() -> None:
         Relay(create_engine("sqlite://"), settings)
 
 
+@pytest.mark.parametrize(
+    "given", [{"in_flight": 0}, {"in_flight": 17}, {"max_batch": 0}]
+)
+def test_a_number_out_of_its_range_is_named(given: dict[str, int]) -> None:
+    [(name, value)] = given.items()
+
+    with pytest.raises(ValueError, match=f"{name} is {value}; give a number from 1"):
+        Relay(create_engine("sqlite://"), Settings(), **given)  # type: ignore[arg-type] # by name
+
+
 def test_the_background_thread_delivers_what_is_recorded_later(
     engine: Engine, gateway: ScriptedGateway
 ) -> None:

@@ -33,7 +33,7 @@ CONDITIONAL = {**OPEN, "title": "conditional", "dependentRequired": {"b": ["c"]}
 UNTYPED = {key: value for key, value in OPEN.items() if key != "type"}
 DOCUMENTS = [SEPARABLE, CLOSED, OPEN, CONDITIONAL, UNTYPED]
 
-values = st.sampled_from(
+values: st.SearchStrategy[Any] = st.sampled_from(
     [0, 1, 2, 1.0, 1.5, True, False, None, "", "x", "xyz", [], [1], ["x"], [1, 2], {}]
 )
 objects = st.dictionaries(st.sampled_from("abcdef"), values)

@@ -14,7 +14,6 @@ from hydro_hooks.claims.fault_log import FaultLog
 from hydro_hooks.claims.faults import Wait, lift_holds, waits
 from hydro_hooks.claims.handover import hand_over
 from hydro_hooks.claims.leases import (
-    MAX_BATCH,
     MAX_BATCH_BYTES,
     MAX_FAULT,
     Lease,
@@ -36,7 +35,6 @@ from hydro_hooks.claims.rejections import (
 from hydro_hooks.claims.transactions import looking, transaction
 
 __all__ = [
-    "MAX_BATCH",
     "MAX_BATCH_BYTES",
     "MAX_FAULT",
     "FaultLog",

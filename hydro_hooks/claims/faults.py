@@ -46,7 +46,7 @@ def waits(engine: Engine) -> list[Wait]:
         shard.c.leased_until,
         shard.c.not_before,
         shard.c.fault,
-        clock(engine.dialect).label("now"),
+        clock(engine.dialect.name).label("now"),
     ).join_from(counts, shard, counts.c.shard == shard.c.shard, isouter=True)
     return [
         Wait(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, select
 
-from hydro_hooks.claims.leases import copy_rows
+from hydro_hooks.claims.moving import move_rows
 from hydro_hooks.claims.transactions import clock, read, transaction
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.outbox import PAYLOAD_SCHEMA
@@ -32,7 +32,7 @@ def hand_over(engine: Engine, *, older_than: timedelta, delivered_by: str) -> in
         sqlalchemy.exc.DBAPIError: What the database says; chunks that were moved
             before stay moved.
     """
-    now = clock(engine.dialect)
+    now = clock(engine.dialect.name)
     if read(engine, select(shard.c.shard).where(shard.c.leased_until > now)):
         message = "a relay delivers these events; stop it before another does"
         raise DatabaseError(message)
@@ -54,6 +54,5 @@ def hand_over(engine: Engine, *, older_than: timedelta, delivered_by: str) -> in
                 "settled_at": moment,
                 "settled_by": delivered_by,
             }
-            copy_rows(connection, journal, seqs, values)
-            connection.execute(delete(outbox).where(outbox.c.seq.in_(seqs)))
+            move_rows(connection, journal, seqs, values)
             count += len(seqs)

@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
-    Dialect,
     Engine,
-    Table,
+    Select,
     and_,
-    delete,
+    bindparam,
     insert,
-    literal,
     or_,
     select,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
+from hydro_hooks.claims.moving import move_rows
 from hydro_hooks.claims.transactions import clock, read, transaction
 from hydro_hooks.event import new_id
 from hydro_hooks.tables import SHARDS, journal, outbox, rejected, shard
-
-MAX_BATCH: Final = 50
-"""Events in a batch at most."""
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """Bytes of payload in a batch at most; a single event may be larger."""
 
 MAX_FAULT: Final = 500
 """Characters kept of why the events of a shard wait."""
-
-
-_NEEDED: Final = tuple(
-    outbox.c[name]
-    for name in ("seq", "id", "aggregateid", "type", "payload", "occurred_at")
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,15 +100,7 @@ def ready_shards(engine: Engine, *, from_the_bottom: bool = True) -> dict[int, i
     Raises:
         sqlalchemy.exc.DBAPIError: What the database says.
     """
-    is_there = [outbox.c.shard == shard.c.shard]
-    if not from_the_bottom:
-        is_there.append(outbox.c.seq >= shard.c.mark)
-    first = select(outbox.c.seq).where(*is_there).order_by(outbox.c.seq).limit(1)
-    statement = select(
-        shard.c.shard,
-        _is_free(engine.dialect).label("is_free"),
-        first.scalar_subquery().label("first"),
-    )
+    statement = _ready(engine.dialect.name, from_the_bottom=from_the_bottom)
     rows = read(engine, statement)
     if len(rows) < SHARDS:
         _make_shards(engine, {row.shard for row in rows})
@@ -135,11 +119,65 @@ def _make_shards(engine: Engine, there: set[int]) -> None:
             continue  # another relay, started at the same moment, was faster
 
 
-def _is_free(dialect: Dialect) -> ColumnElement[bool]:
+def _is_free(dialect: str) -> ColumnElement[bool]:
     now = clock(dialect)
     return and_(
         or_(shard.c.leased_until.is_(None), shard.c.leased_until <= now),
         or_(shard.c.not_before.is_(None), shard.c.not_before <= now),
+    )
+
+
+# Statements are made once: what SQLAlchemy takes to make one is more than to run it.
+
+_NUMBER: Final[BindParameter[int]] = bindparam("number")
+_TOKEN: Final[BindParameter[str]] = bindparam("holder")
+_HEAD: Final = (
+    select(
+        *(
+            outbox.c[name]
+            for name in ("seq", "id", "aggregateid", "type", "payload", "occurred_at")
+        )
+    )
+    .where(outbox.c.shard == _NUMBER, outbox.c.seq >= bindparam("start"))
+    .order_by(outbox.c.seq)
+    .limit(bindparam("most"))
+)
+_NOTE: Final = update(shard).where(shard.c.shard == _NUMBER)
+_RELEASE: Final = (
+    update(shard)
+    .where(shard.c.shard == _NUMBER, shard.c.token == _TOKEN)
+    .values(token=None, leased_until=None)
+)
+
+
+@functools.cache
+def _free(dialect: str) -> Select[Any]:
+    return (
+        select(shard.c.attempts, shard.c.fault, clock(dialect).label("now"))
+        .where(shard.c.shard == _NUMBER, _is_free(dialect))
+        .with_for_update(skip_locked=True)
+    )
+
+
+@functools.cache
+def _held(dialect: str) -> Select[Any]:
+    return (
+        select(clock(dialect))
+        .where(shard.c.shard == _NUMBER, shard.c.token == _TOKEN)
+        .with_for_update()
+    )
+
+
+@functools.cache
+def _ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
+    is_there = [outbox.c.shard == shard.c.shard]
+    if not from_the_bottom:
+        is_there.append(outbox.c.seq >= shard.c.mark)
+    first = select(outbox.c.seq).where(*is_there).order_by(outbox.c.seq).limit(1)
+    return select(
+        shard.c.shard,
+        _is_free(dialect).label("is_free"),
+        first.scalar_subquery().label("first"),
     )
 
 
@@ -155,12 +193,8 @@ def claim(connection: Connection, number: int, duration: timedelta) -> Lease | N
     Returns:
         None when another relay holds it or is about to, or it is backing off.
     """
-    now = clock(connection.dialect)
-    row = connection.execute(
-        select(shard.c.attempts, shard.c.fault, now.label("now"))
-        .where(shard.c.shard == number, _is_free(connection.dialect))
-        .with_for_update(skip_locked=True)
-    ).one_or_none()
+    free = _free(connection.dialect.name)
+    row = connection.execute(free, {"number": number}).one_or_none()
     if row is None:
         return None
     lease = Lease(
@@ -170,16 +204,14 @@ def claim(connection: Connection, number: int, duration: timedelta) -> Lease | N
         fault=row.fault,
         duration=duration,
     )
-    connection.execute(
-        update(shard)
-        .where(shard.c.shard == number)
-        .values(token=lease.token, leased_until=row.now + duration)
-    )
+    until = row.now + duration
+    noted = {"number": number, "token": lease.token, "leased_until": until}
+    connection.execute(_NOTE, noted)
     return lease
 
 
 def head(
-    connection: Connection, number: int, *, start: int = 0, limit: int = MAX_BATCH
+    connection: Connection, number: int, *, start: int = 0, limit: int
 ) -> list[Mapping[str, Any]]:
     """Return the shard's next events, in `seq` order, with what a delivery needs.
 
@@ -189,12 +221,8 @@ def head(
         start: `seq` that the events have at least.
         limit: Rows at most; fewer where they are large.
     """
-    rows = connection.execute(
-        select(*_NEEDED)
-        .where(outbox.c.shard == number, outbox.c.seq >= start)
-        .order_by(outbox.c.seq)
-        .limit(limit)
-    ).mappings()
+    wanted = {"number": number, "start": start, "most": limit}
+    rows = connection.execute(_HEAD, wanted).mappings()
     batch: list[Mapping[str, Any]] = []
     size_bytes = 0
     for row in rows.all():
@@ -217,37 +245,30 @@ def settle(connection: Connection, lease: Lease, settlement: Settlement) -> bool
         False when the lease was lost: then nothing was written, and whoever holds the
         shard now sends the events again.
     """
-    now = connection.execute(
-        select(clock(connection.dialect))
-        .where(shard.c.shard == lease.shard, shard.c.token == lease.token)
-        .with_for_update()
-    ).scalar_one_or_none()
+    mine = {"number": lease.shard, "holder": lease.token}
+    held = _held(connection.dialect.name)
+    now = connection.execute(held, mine).scalar_one_or_none()
     if now is None:
         return False
     _move(connection, lease, settlement, now)
     delay = settlement.delay
-    connection.execute(
-        update(shard)
-        .where(shard.c.shard == lease.shard)
-        .values(
-            leased_until=now + lease.duration,
-            attempts=settlement.attempts,
-            not_before=None if delay is None else now + delay,
-            fault=settlement.fault,
-            is_held=settlement.is_held,
-            mark=settlement.start,
-        )
-    )
+    noted = {
+        "number": lease.shard,
+        "leased_until": now + lease.duration,
+        "attempts": settlement.attempts,
+        "not_before": None if delay is None else now + delay,
+        "fault": settlement.fault,
+        "is_held": settlement.is_held,
+        "mark": settlement.start,
+    }
+    connection.execute(_NOTE, noted)
     return True
 
 
 def release(connection: Connection, lease: Lease) -> None:
     """Give the shard back, unless it is another's by now."""
-    connection.execute(
-        update(shard)
-        .where(shard.c.shard == lease.shard, shard.c.token == lease.token)
-        .values(token=None, leased_until=None)
-    )
+    mine = {"number": lease.shard, "holder": lease.token}
+    connection.execute(_RELEASE, mine)
 
 
 def _move(
@@ -256,22 +277,7 @@ def _move(
     shared = {"schema": settlement.schema, "attempts": lease.attempts + 1}
     if settlement.delivered:
         values = {**shared, "settled_at": now, "settled_by": settlement.settled_by}
-        copy_rows(connection, journal, settlement.delivered, values)
+        move_rows(connection, journal, settlement.delivered, values)
     for seq, error in settlement.rejected:
         values = {**shared, "rejected_at": now, "error": error}
-        copy_rows(connection, rejected, (seq,), values)
-    gone = [*settlement.delivered, *(seq for seq, _ in settlement.rejected)]
-    if gone:
-        connection.execute(delete(outbox).where(outbox.c.seq.in_(gone)))
-
-
-def copy_rows(
-    connection: Connection, table: Table, seqs: Sequence[int], values: dict[str, Any]
-) -> None:
-    """Copy rows of the outbox into `table`, inside the database."""
-    shared = [column.name for column in table.columns if column.name in outbox.columns]
-    added = [literal(value, table.columns[name].type) for name, value in values.items()]
-    source = select(*(outbox.columns[name] for name in shared), *added).where(
-        outbox.c.seq.in_(seqs)
-    )
-    connection.execute(insert(table).from_select([*shared, *values], source))
+        move_rows(connection, rejected, (seq,), values)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Dialect,
     Engine,
     literal_column,
     update,
@@ -58,8 +57,9 @@ def looking(engine: Engine) -> Iterator[Connection]:
     """Yield a connection for a SELECT that locks nothing and waits for nobody."""
     with engine.connect() as connection:
         if engine.dialect.name != "sqlite":
-            # At SERIALIZABLE, MariaDB would lock what is only looked at.
-            connection.execution_options(isolation_level="READ COMMITTED")
+            # At SERIALIZABLE, MariaDB would lock what is only looked at; and nothing
+            # has to be begun and ended.
+            connection.execution_options(isolation_level="AUTOCOMMIT")
         yield connection
 
 
@@ -69,17 +69,20 @@ def read(engine: Engine, statement: Any) -> Sequence[Any]:
         return connection.execute(statement).all()
 
 
-def clock(dialect: Dialect) -> ColumnElement[datetime]:
+def clock(dialect: str) -> ColumnElement[datetime]:
     """Return the database's time, UTC.
+
+    Args:
+        dialect: The dialect's name.
 
     Raises:
         ConfigurationError: It is no database that the relay knows.
     """
     try:
-        return literal_column(_CLOCKS[dialect.name], UtcDateTime())
+        return literal_column(_CLOCKS[dialect], UtcDateTime())
     except KeyError:
         message = (
-            f"the relay cannot work on {dialect.name}: it knows SQLite, PostgreSQL,"
-            " MariaDB and MySQL"
+            f"the relay cannot work on {dialect}: it knows SQLite, PostgreSQL, MariaDB"
+            " and MySQL"
         )
         raise ConfigurationError(message) from None

@@ -1,0 +1,320 @@
+"""How fast the relay delivers, as a ratio to what can be had without a gateway.
+
+    python tests/benchmarks/relay.py [--cases TEXT,TEXT] [--rounds 5] [--events 20000]
+        [--million 1000000]
+
+On the PostgreSQL of the tests (HYDRO_TEST_POSTGRESQL), in a database of its own. Each
+arm (`delivery_arms.py`) runs in a process of its own, on a backlog made anew; the arms
+take turns, and a ratio is the median over the rounds. The gateway
+(`verifying_gateway.py`) is another process on the same machine, which checks signatures
+and may answer late; Kafka is librdkafka's mock cluster in this process.
+
+- one relay: to the ceiling that claims, builds, signs and deletes, and to one that
+  moves the rows to the journal as the relay does.
+- distant: the gateway answers 20 ms after a request; to shards x 50 events / 20 ms.
+- million: pages that a claim touches (EXPLAIN ANALYZE, BUFFERS) and the relay's time
+  for an event with so many rows waiting, to those with 1,000; also after 90 % of them
+  were delivered while an old snapshot is held open.
+- memory: of the relay's process while it delivers them all.
+- validation: the time that checking takes, as a share of the relay's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
+
+from benchmarks.delivery_arms import SECRET
+from databases import SERVERS
+from kafka_cluster import KafkaCluster
+from sample_events import record, sample_event
+
+from hydro_hooks import claims, tables
+
+NAME: Final = "hydro_bench_relay"
+HERE: Final = Path(__file__).parent
+DELAY_SECONDS: Final = 0.020
+BATCH: Final = 50
+"""Events in a request to the distant gateway."""
+
+SEED: Final = 1000
+"""Events recorded by the package; a larger backlog is copies of them."""
+
+Row = tuple[str, str, str, str]
+"""Case, what was seen, as a ratio, to reach."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """A database with a backlog, and arms that deliver it."""
+
+    engine: Engine
+    events: int
+    million: int
+    rounds: int
+
+    def fill(self, count: int) -> None:
+        """Leave exactly so many events in the outbox, and nothing elsewhere."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                text("TRUNCATE hydro_outbox, hydro_journal, hydro_shard")
+            )
+        record(
+            self.engine,
+            [
+                sample_event(jira_integration_id=number % 500, subject_id=str(number))
+                for number in range(min(SEED, count))
+            ],
+        )
+        with self.engine.begin() as connection:
+            connection.execute(text(COPIES), {"copies": count // SEED - 1})
+        with self.engine.connect() as connection:
+            autocommit = connection.execution_options(isolation_level="AUTOCOMMIT")
+            autocommit.execute(text("VACUUM ANALYZE hydro_outbox"))
+            autocommit.execute(text("CHECKPOINT"))
+        claims.ready_shards(self.engine)
+
+    def run(self, arm: str, *arguments: str) -> dict[str, Any]:
+        """Run an arm on what is in the outbox, and return what it tells."""
+        url = self.engine.url.render_as_string(hide_password=False)
+        done = subprocess.run(
+            [sys.executable, str(HERE / "delivery_arms.py"), arm, url, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    def rates(
+        self, arms: dict[str, tuple[str, ...]], count: int | None = None
+    ) -> dict[str, list[float]]:
+        """Return events a second of each arm, round by round."""
+        rates: dict[str, list[float]] = {name: [] for name in arms}
+        for _ in range(self.rounds):
+            for name, arguments in arms.items():
+                self.fill(count or self.events)
+                told = self.run(*arguments)
+                rates[name].append(told["events"] / told["seconds"])
+        return rates
+
+
+COPIES: Final = f"""
+    INSERT INTO hydro_outbox (
+        id, {", ".join(c.name for c in tables.outbox.c if c.name not in ("seq", "id"))}
+    )
+    SELECT gen_random_uuid(),
+        {", ".join(c.name for c in tables.outbox.c if c.name not in ("seq", "id"))}
+    FROM generate_series(1, :copies), hydro_outbox
+"""  # noqa: S608 - names of our own columns
+
+
+def ratio(rates: dict[str, list[float]], one: str, other: str) -> float:
+    pairs = zip(rates[one], rates[other], strict=True)
+    return statistics.median(mine / its for mine, its in pairs)
+
+
+def told_rates(rates: dict[str, list[float]]) -> str:
+    return ", ".join(
+        f"{name} {statistics.median(each):,.0f}/s" for name, each in rates.items()
+    )
+
+
+@contextmanager
+def a_gateway(delay_seconds: float = 0.0) -> Iterator[str]:
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            str(HERE / "verifying_gateway.py"),
+            SECRET,
+            str(delay_seconds),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    port = process.stdout.readline().strip()
+    try:
+        yield f"http://127.0.0.1:{port}/api/v1/events"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def one_relay(bench: Bench) -> Iterator[Row]:
+    with a_gateway() as url:
+        rates = bench.rates(
+            {
+                "ceiling": ("ceiling",),
+                "relay": ("relay", url, "4"),
+                "50 in a batch": ("relay", url, "4", "50"),
+                "with journal": ("journal",),
+            }
+        )
+    seen = told_rates(rates)
+    yield "one relay", seen, f"{ratio(rates, 'relay', 'ceiling'):.2f}", ">= 0.55"
+    to_journal = ratio(rates, "relay", "with journal")
+    yield "to a ceiling with the journal", "", f"{to_journal:.2f}", ""
+    small = ratio(rates, "50 in a batch", "ceiling")
+    yield "50 events in a batch", "", f"{small:.2f}", ""
+
+
+def distant(bench: Bench) -> Iterator[Row]:
+    with a_gateway(DELAY_SECONDS) as url:
+        for shards in (1, 4):
+            rates = bench.rates({"relay": ("relay", url, str(shards), str(BATCH))})
+            possible = shards * BATCH / DELAY_SECONDS
+            share = statistics.median(rates["relay"]) / possible
+            name = f"gateway {DELAY_SECONDS * 1000:.0f} ms away, {shards} in flight"
+            yield name, told_rates(rates), f"{share:.2f}", ">= 0.80"
+
+
+def kafka(bench: Bench) -> Iterator[Row]:
+    with KafkaCluster() as cluster:
+        url = f"kafka://{cluster.brokers}/hydro"
+        rates = bench.rates({"ceiling": ("ceiling",), "relay": ("relay", url, "4")})
+    yield (
+        "Kafka (mock)",
+        told_rates(rates),
+        f"{ratio(rates, 'relay', 'ceiling'):.2f}",
+        ">= 0.75",
+    )
+
+
+def pages(connection: Connection) -> float:
+    """Return the pages that a claim's read of 50 rows touches: the shards' mean."""
+    touched = []
+    for shard in range(tables.SHARDS):
+        mark = connection.execute(
+            text("SELECT mark FROM hydro_shard WHERE shard = :shard"), {"shard": shard}
+        ).scalar_one()
+        plan = connection.execute(
+            text(
+                "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT seq, id, payload"
+                " FROM hydro_outbox WHERE shard = :shard AND seq >= :mark"
+                " ORDER BY seq LIMIT 50"
+            ),
+            {"shard": shard, "mark": mark},
+        ).scalar_one()
+        node = plan[0]["Plan"]
+        touched.append(int(node["Shared Hit Blocks"] + node["Shared Read Blocks"]))
+    return statistics.mean(touched)
+
+
+def million(bench: Bench) -> Iterator[Row]:
+    touched = {}
+    for count in (1000, bench.million):
+        bench.fill(count)
+        with bench.engine.connect() as connection:
+            touched[count] = pages(connection)
+    few, many = touched.values()
+    yield (
+        f"pages a claim, {bench.million:,} waiting to 1,000",
+        f"{many:.1f} to {few:.1f}",
+        f"{many / few:.2f}",
+        "<= 1.05",
+    )
+    with a_gateway() as url:
+        few_rates = bench.rates({"relay": ("relay", url, "4")}, 1000)
+        bench.fill(bench.million)
+        with bench.engine.connect() as old:
+            old.execution_options(isolation_level="REPEATABLE READ")
+            old.execute(text("SELECT count(*) FROM hydro_shard"))  # its snapshot
+            told = bench.run("relay", url, "4")
+    yield from _of_million(bench, few_rates["relay"], told)
+
+
+def _of_million(bench: Bench, few: list[float], told: dict[str, Any]) -> Iterator[Row]:
+    rate = told["events"] / told["seconds"]
+    yield (
+        f"time an event, {bench.million:,} to 1,000, an old snapshot open",
+        f"{1e6 / rate:.0f} µs to {1e6 / statistics.median(few):.0f} µs",
+        f"{statistics.median(few) / rate:.2f}",
+        "<= 1.20",
+    )
+    mib = [kib / 1024 for kib in told["kib"]]
+    settled = mib[len(mib) // 10 :]
+    yield (
+        f"memory while draining {bench.million:,}",
+        f"{min(settled):.0f} to {max(settled):.0f} MiB, at the end {mib[-1]:.0f}",
+        "",
+        "flat, <= 80 MB",
+    )
+
+
+def validation(bench: Bench) -> Iterator[Row]:
+    bench.fill(bench.events)
+    checking = bench.run("validation")
+    with a_gateway() as url:
+        relaying = bench.run("relay", url, "1")
+    share = checking["seconds"] / relaying["cpu"]
+    each = checking["seconds"] / checking["events"] * 1e6
+    cpu = relaying["cpu"] / relaying["events"] * 1e6
+    yield (
+        "validation, share of the relay's CPU time",
+        f"{each:.0f} µs of {cpu:.0f} µs an event",
+        f"{share:.2f}",
+        "",
+    )
+
+
+CASES: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
+    "one relay": one_relay,
+    "distant": distant,
+    "kafka": kafka,
+    "validation": validation,
+    "million": million,
+}
+
+
+@contextmanager
+def a_database() -> Iterator[Engine]:
+    server = make_url(SERVERS["postgresql"][1])
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {NAME}"))
+    engine = create_engine(server.set(database=NAME))
+    tables.create_tables(engine)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {NAME} WITH (FORCE)"))
+        admin.dispose()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--events", type=int, default=20_000)
+    parser.add_argument("--million", type=int, default=1_000_000)
+    given = parser.parse_args()
+    with a_database() as engine:
+        bench = Bench(
+            engine=engine,
+            events=given.events,
+            million=given.million,
+            rounds=given.rounds,
+        )
+        for name in given.cases.split(","):
+            for row in CASES[name](bench):
+                print(f"| {' | '.join(row)} |", flush=True)  # noqa: T201 - the figures
+
+
+if __name__ == "__main__":
+    main()
