@@ -41,6 +41,9 @@ from hydro_hooks.errors import DatabaseError
 SHARDS: Final = 16
 """How many parts the outbox is delivered in; the events of one subject share one."""
 
+SHARD_INDEX: Final = "ix_hydro_outbox_shard"
+"""The index of the outbox by which the events of a shard are read in their order."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC datetime with microseconds, also where the database has no zones."""
@@ -173,7 +176,7 @@ outbox: Final = Table(
     ),
     Column("shard", SmallInteger(), nullable=False),
     *_searchable(),
-    Index("ix_hydro_outbox_shard", "shard", "seq"),
+    Index(SHARD_INDEX, "shard", "seq"),
     **_NUMBERED,
 )
 """Events that are committed and wait for delivery."""

@@ -9,16 +9,21 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     BindParameter,
     ColumnElement,
     Connection,
     Engine,
+    Integer,
     Select,
+    SmallInteger,
     and_,
     bindparam,
     insert,
+    literal_column,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -26,7 +31,7 @@ from sqlalchemy.exc import IntegrityError
 from hydro_hooks.claims.moving import move_rows
 from hydro_hooks.claims.transactions import clock, read, transaction
 from hydro_hooks.event import new_id
-from hydro_hooks.tables import SHARDS, journal, outbox, rejected, shard
+from hydro_hooks.tables import SHARD_INDEX, SHARDS, journal, outbox, rejected, shard
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """Bytes of payload in a batch at most; a single event may be larger."""
@@ -129,19 +134,8 @@ def _is_free(dialect: str) -> ColumnElement[bool]:
 
 # Statements are made once: what SQLAlchemy takes to make one is more than to run it.
 
-_NUMBER: Final[BindParameter[int]] = bindparam("number")
+_NUMBER: Final[BindParameter[int]] = bindparam("number", type_=SmallInteger)
 _TOKEN: Final[BindParameter[str]] = bindparam("holder")
-_HEAD: Final = (
-    select(
-        *(
-            outbox.c[name]
-            for name in ("seq", "id", "aggregateid", "type", "payload", "occurred_at")
-        )
-    )
-    .where(outbox.c.shard == _NUMBER, outbox.c.seq >= bindparam("start"))
-    .order_by(outbox.c.seq)
-    .limit(bindparam("most"))
-)
 _NOTE: Final = update(shard).where(shard.c.shard == _NUMBER)
 _RELEASE: Final = (
     update(shard)
@@ -170,14 +164,48 @@ def _held(dialect: str) -> Select[Any]:
 
 @functools.cache
 def _ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
-    is_there = [outbox.c.shard == shard.c.shard]
-    if not from_the_bottom:
-        is_there.append(outbox.c.seq >= shard.c.mark)
-    first = select(outbox.c.seq).where(*is_there).order_by(outbox.c.seq).limit(1)
+    start = literal_column("0", Integer) if from_the_bottom else shard.c.mark
+    first = _in_order(select(outbox.c.seq), dialect, shard.c.shard, start).limit(1)
     return select(
         shard.c.shard,
         _is_free(dialect).label("is_free"),
         first.scalar_subquery().label("first"),
+    )
+
+
+@functools.cache
+def _head(dialect: str) -> Select[Any]:
+    needed = ("seq", "id", "aggregateid", "type", "payload", "occurred_at")
+    statement = select(*(outbox.c[name] for name in needed))
+    start = bindparam("start", type_=BigInteger)
+    in_order = _in_order(statement, dialect, _NUMBER, start)
+    return in_order.limit(bindparam("most", type_=Integer))
+
+
+def _in_order(
+    statement: Select[Any],
+    dialect: str,
+    number: ColumnElement[int],
+    start: ColumnElement[int],
+) -> Select[Any]:
+    """Return it with the shard's rows from `start` on, by the index made for that.
+
+    Left to itself, an optimizer may take the primary key, which has the order too, and
+    read the rows of all other shards on its way.
+    """
+    if dialect == "postgresql":
+        # The key alone does not give this order, and the first condition is where the
+        # index is entered.
+        return statement.where(
+            tuple_(outbox.c.shard, outbox.c.seq) >= tuple_(number, start),
+            outbox.c.shard <= number,
+        ).order_by(outbox.c.shard, outbox.c.seq)
+    hint = f"FORCE INDEX ({SHARD_INDEX})"
+    return (
+        statement.where(outbox.c.shard == number, outbox.c.seq >= start)
+        .order_by(outbox.c.seq)
+        .with_hint(outbox, hint, "mysql")
+        .with_hint(outbox, hint, "mariadb")
     )
 
 
@@ -222,7 +250,8 @@ def head(
         limit: Rows at most; fewer where they are large.
     """
     wanted = {"number": number, "start": start, "most": limit}
-    rows = connection.execute(_HEAD, wanted).mappings()
+    statement = _head(connection.dialect.name)
+    rows = connection.execute(statement, wanted).mappings()
     batch: list[Mapping[str, Any]] = []
     size_bytes = 0
     for row in rows.all():

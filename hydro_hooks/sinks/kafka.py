@@ -74,15 +74,15 @@ class KafkaSink:
             "delivery.timeout.ms": int(total_seconds * 1000),
             **_ALWAYS,
         }
-        self._producer: Producer | None = None
+        self._idle: list[Producer] = []
         self._pid = os.getpid()
 
     def __repr__(self) -> str:
         return f"KafkaSink({self._topic!r})"
 
     def close(self) -> None:
-        """Let the producer go; the next batch makes another."""
-        self._producer = None
+        """Let the producers go; the next batch makes another."""
+        self._idle.clear()
 
     def send(self, messages: Sequence[Message], /) -> Receipt | Fault:
         """Send a batch and return what became of each message."""
@@ -93,41 +93,59 @@ class KafkaSink:
             return Fault(problem=problem, is_passing=False)
         errors: dict[int, KafkaError | None] = {}
         for index, message in enumerate(messages):
-            self._produce(producer, message, partial(errors.__setitem__, index))
+            self._produce(producer, message, partial(_note, errors, index))
         producer.flush(self._total_seconds + 1)
         missing = len(messages) - len(errors)
         if missing:  # they are sent anew, so these are not to go any more
             producer.purge()
-            self.close()
         failed = {index: error for index, error in errors.items() if error is not None}
-        if any(error.fatal() for error in failed.values()):
-            self.close()  # an idempotent producer that lost its place is no more use
+        # An idempotent producer that lost its place is no more use.
+        if not missing and not any(error.fatal() for error in failed.values()):
+            self._idle.append(producer)
         return _judged(failed, missing, len(messages), set(errors))
 
     def _produce(
         self,
         producer: Producer,
         message: Message,
-        conclude: Callable[[KafkaError | None], None],
+        conclude: Callable[[KafkaError | None, Any], None],
     ) -> None:
         try:
             producer.produce(
                 self._topic,
-                value=message.value.encode(),
-                key=message.key.encode(),
+                message.value.encode(),
+                message.key.encode(),
+                on_delivery=conclude,
                 headers=[("id", message.event_id), ("type", message.type)],
-                on_delivery=lambda error, _message: conclude(error),
             )
         except KafkaException as error:
-            conclude(error.args[0])
+            conclude(error.args[0], None)
         except BufferError:
-            conclude(KafkaError(KafkaError._QUEUE_FULL))  # noqa: SLF001 - as above
+            conclude(KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - as above
 
     def _own_producer(self) -> Producer:
-        if self._producer is None or self._pid != os.getpid():
-            self._producer = Producer(self._config, logger=logger)
+        """Return one that no other thread uses, and no other process."""
+        if self._pid != os.getpid():
+            # To let a parent's producer go would wait for its threads, for ever.
+            _of_parents.extend(self._idle)
+            self._idle.clear()
             self._pid = os.getpid()
-        return self._producer
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return Producer(self._config, logger=logger)
+
+
+_of_parents: Final[list[Producer]] = []
+
+
+def _note(
+    errors: dict[int, KafkaError | None],
+    index: int,
+    error: KafkaError | None,
+    _message: Any,
+) -> None:
+    errors[index] = error
 
 
 def _judged(

@@ -6,6 +6,7 @@
   shard, build the request's body, sign it, delete the rows, commit.
 - journal: the same, and the rows are moved to the journal, as the relay does.
 - relay: `Relay.drain()`, to the URL.
+- again: 1,000 events twenty times, by one relay.
 - validation: the relay's own checking of all payloads, and nothing else.
 """
 
@@ -24,7 +25,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, func, select
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
+
+from sample_events import record, sample_event
+
 from hydro_hooks import outbox, schema, tables
+from hydro_hooks.event import Event
 from hydro_hooks.relay import Relay
 from hydro_hooks.settings import Settings
 from hydro_hooks.tables import SHARDS
@@ -76,6 +82,14 @@ def _batch(connection: Connection, shard: int, *, keeps_journal: bool) -> int:
     return len(rows)
 
 
+def sample_backlog(count: int) -> list[Event]:
+    """Return events of 500 installations."""
+    return [
+        sample_event(jira_integration_id=number % 500, subject_id=str(number))
+        for number in range(count)
+    ]
+
+
 def validated(engine: Engine) -> int:
     """Check all payloads as the relay does."""
     with engine.connect() as connection:
@@ -88,27 +102,31 @@ def validated(engine: Engine) -> int:
     return len(payloads)
 
 
-def relayed(engine: Engine, url: str, in_flight: int, max_batch: int) -> int:
-    settings = Settings(base_url=url, secrets=(SECRET,))
-    relay = Relay(engine, settings, in_flight=in_flight, max_batch=max_batch)
-    return relay.drain().delivered
+def again(engine: Engine, relay: Relay, count: int) -> None:
+    """Deliver so many events, twenty times, by a relay that is warm."""
+    seconds = 0.0
+    for number in range(21):
+        record(engine, sample_backlog(count))
+        began_at = time.perf_counter()
+        relay.drain()
+        seconds += (time.perf_counter() - began_at) * (number > 0)
+    _tell(20 * count, seconds)
 
 
-def _rss_kib() -> int:
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * resource.getpagesize() // 1024
+class Samples(threading.Thread):
+    """Notes time, events delivered and resident memory four times a second."""
 
-
-class _Memory(threading.Thread):
-    """Notes the process' resident memory four times a second."""
-
-    def __init__(self) -> None:
+    def __init__(self, relay: Relay) -> None:
         super().__init__(daemon=True)
-        self.kib: list[int] = []
+        self._relay = relay
+        self.taken: list[tuple[float, int, int]] = []
 
     def run(self) -> None:
         while True:
-            self.kib.append(_rss_kib())
+            pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+            kib = pages * resource.getpagesize() // 1024
+            now = time.perf_counter()
+            self.taken.append((now, self._relay.progress.delivered, kib))
             time.sleep(0.25)
 
 
@@ -117,28 +135,41 @@ def _tell(count: int, seconds: float, **more: Any) -> None:
     print(json.dumps(told), flush=True)  # noqa: T201 - for its parent
 
 
-def timed(deliver: Callable[[], int], memory: _Memory) -> None:
+def timed(deliver: Callable[[], int], samples: Samples | None = None) -> None:
     before = time.process_time()
     began_at = time.perf_counter()
     count = deliver()
     seconds = time.perf_counter() - began_at
-    _tell(count, seconds, cpu=time.process_time() - before, kib=memory.kib)
+    taken = [] if samples is None else samples.taken
+    _tell(count, seconds, cpu=time.process_time() - before, samples=taken)
 
 
 def main(
-    arm: str, database: str, url: str = "", in_flight: str = "4", max_batch: str = "400"
+    arm: str,
+    database: str,
+    url: str = "http://127.0.0.1:9/",
+    in_flight: str = "4",
+    max_batch: str = "200",
 ) -> None:
     engine = create_engine(database)
     with engine.connect() as connection:  # connected, and all is imported
         connection.execute(select(func.count()).select_from(tables.shard))
-    memory = _Memory()
-    memory.start()
+    relay = Relay(
+        engine,
+        Settings(base_url=url, secrets=(SECRET,)),
+        in_flight=int(in_flight),
+        max_batch=int(max_batch),
+    )
     if arm == "validation":
         validated(engine)
+    elif arm == "again":
+        again(engine, relay, 1000)
     elif arm == "relay":
-        timed(lambda: relayed(engine, url, int(in_flight), int(max_batch)), memory)
+        samples = Samples(relay)
+        samples.start()
+        timed(lambda: relay.drain().delivered, samples)
     else:
-        timed(lambda: by_hand(engine, keeps_journal=arm == "journal"), memory)
+        timed(lambda: by_hand(engine, keeps_journal=arm == "journal"))
 
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
 
-from benchmarks.delivery_arms import SECRET
+from benchmarks.delivery_arms import SECRET, sample_backlog
 from databases import SERVERS
 from kafka_cluster import KafkaCluster
-from sample_events import record, sample_event
+from sample_events import record
 
 from hydro_hooks import claims, tables
 
@@ -71,13 +71,7 @@ class Bench:
             connection.execute(
                 text("TRUNCATE hydro_outbox, hydro_journal, hydro_shard")
             )
-        record(
-            self.engine,
-            [
-                sample_event(jira_integration_id=number % 500, subject_id=str(number))
-                for number in range(min(SEED, count))
-            ],
-        )
+        record(self.engine, sample_backlog(min(SEED, count)))
         with self.engine.begin() as connection:
             connection.execute(text(COPIES), {"copies": count // SEED - 1})
         with self.engine.connect() as connection:
@@ -184,7 +178,9 @@ def distant(bench: Bench) -> Iterator[Row]:
 def kafka(bench: Bench) -> Iterator[Row]:
     with KafkaCluster() as cluster:
         url = f"kafka://{cluster.brokers}/hydro"
-        rates = bench.rates({"ceiling": ("ceiling",), "relay": ("relay", url, "4")})
+        rates = bench.rates(
+            {"ceiling": ("ceiling",), "relay": ("relay", url, "4")}, 3 * bench.events
+        )
     yield (
         "Kafka (mock)",
         told_rates(rates),
@@ -193,24 +189,28 @@ def kafka(bench: Bench) -> Iterator[Row]:
     )
 
 
-def pages(connection: Connection) -> float:
-    """Return the pages that a claim's read of 50 rows touches: the shards' mean."""
-    touched = []
-    for shard in range(tables.SHARDS):
-        mark = connection.execute(
-            text("SELECT mark FROM hydro_shard WHERE shard = :shard"), {"shard": shard}
-        ).scalar_one()
-        plan = connection.execute(
-            text(
-                "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT seq, id, payload"
-                " FROM hydro_outbox WHERE shard = :shard AND seq >= :mark"
-                " ORDER BY seq LIMIT 50"
-            ),
-            {"shard": shard, "mark": mark},
-        ).scalar_one()
-        node = plan[0]["Plan"]
-        touched.append(int(node["Shared Hit Blocks"] + node["Shared Read Blocks"]))
-    return statistics.mean(touched)
+def pages(connection: Connection) -> dict[int, int]:
+    """Return the pages that a read of 50 rows touches, by the shard's number."""
+    reads: list[tuple[str, Any]] = []
+    listen_to = (connection, "before_cursor_execute")
+
+    @event.listens_for(*listen_to)
+    def note(*args: Any) -> None:
+        reads.append((args[2], args[3]))
+
+    full = [
+        number
+        for number in range(tables.SHARDS)
+        if len(claims.head(connection, number, limit=BATCH)) == BATCH
+    ]
+    event.remove(*listen_to, note)
+    touched = {}
+    for number in full:
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {reads[number][0]}"
+        [plan] = connection.exec_driver_sql(explain, reads[number][1]).scalar_one()
+        top = plan["Plan"]
+        touched[number] = top["Shared Hit Blocks"] + top["Shared Read Blocks"]
+    return touched
 
 
 def million(bench: Bench) -> Iterator[Row]:
@@ -219,7 +219,10 @@ def million(bench: Bench) -> Iterator[Row]:
         bench.fill(count)
         with bench.engine.connect() as connection:
             touched[count] = pages(connection)
-    few, many = touched.values()
+    shards = touched[1000].keys() & touched[bench.million].keys()
+    few, many = (
+        statistics.mean(touched[count][shard] for shard in shards) for count in touched
+    )
     yield (
         f"pages a claim, {bench.million:,} waiting to 1,000",
         f"{many:.1f} to {few:.1f}",
@@ -227,24 +230,42 @@ def million(bench: Bench) -> Iterator[Row]:
         "<= 1.05",
     )
     with a_gateway() as url:
-        few_rates = bench.rates({"relay": ("relay", url, "4")}, 1000)
+        bench.fill(SEED)
+        few_told = bench.run("again", url)
         bench.fill(bench.million)
         with bench.engine.connect() as old:
             old.execution_options(isolation_level="REPEATABLE READ")
             old.execute(text("SELECT count(*) FROM hydro_shard"))  # its snapshot
-            told = bench.run("relay", url, "4")
-    yield from _of_million(bench, few_rates["relay"], told)
+            told = bench.run("relay", url)
+    yield from _of_million(bench, few_told, told)
 
 
-def _of_million(bench: Bench, few: list[float], told: dict[str, Any]) -> Iterator[Row]:
-    rate = told["events"] / told["seconds"]
+def _of_million(
+    bench: Bench, few: dict[str, Any], many: dict[str, Any]
+) -> Iterator[Row]:
+    samples = many["samples"]
+    began_at = samples[0][0]
+    ends = {
+        share: next(at for at, count, _ in samples if count >= share * many["events"])
+        for share in (0.1, 0.9, 0.999)
+    }
+    tenth = many["events"] / 10
+    each = {
+        "of 1,000 each": few["seconds"] / few["events"],
+        "all": many["seconds"] / many["events"],
+        "first tenth": (ends[0.1] - began_at) / tenth,
+        "last tenth": (ends[0.999] - ends[0.9]) / tenth,
+    }
+    seen = ", ".join(f"{name} {1e6 * time:.0f} µs" for name, time in each.items())
     yield (
         f"time an event, {bench.million:,} to 1,000, an old snapshot open",
-        f"{1e6 / rate:.0f} µs to {1e6 / statistics.median(few):.0f} µs",
-        f"{statistics.median(few) / rate:.2f}",
+        seen,
+        f"{each['all'] / each['of 1,000 each']:.2f}",
         "<= 1.20",
     )
-    mib = [kib / 1024 for kib in told["kib"]]
+    slowing = each["last tenth"] / each["first tenth"]
+    yield "the last tenth to the first", "", f"{slowing:.2f}", ""
+    mib = [kib / 1024 for _, _, kib in samples]
     settled = mib[len(mib) // 10 :]
     yield (
         f"memory while draining {bench.million:,}",
