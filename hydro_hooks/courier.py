@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 FIRST_BATCH: Final = 50
 """Events in a turn's first batch at most; each later one may have twice as many."""
 
-MAX_BATCH: Final = 200
+MAX_BATCH: Final = 100
 """Events in any batch at most, unless a relay is told otherwise."""
 
 TURN: Final = timedelta(seconds=2)

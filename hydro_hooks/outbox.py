@@ -328,7 +328,7 @@ class Waiting:
 
     Args:
         count: Events in the outbox.
-        oldest_occurred_at: When the oldest of them occurred, UTC; None without any.
+        oldest_occurred_at: When the first of them occurred, UTC; None without any.
     """
 
     count: int
@@ -337,9 +337,9 @@ class Waiting:
 
 def waiting(connection: Connection) -> Waiting:
     """Return how many events wait for delivery, and since when."""
-    statement = select(func.count(), func.min(outbox.c.occurred_at)).select_from(outbox)
-    count, oldest = connection.execute(statement).one()
-    return Waiting(count=count, oldest_occurred_at=oldest)
+    first = select(outbox.c.occurred_at).order_by(outbox.c.seq).limit(1)
+    count = connection.scalar(select(func.count()).select_from(outbox))
+    return Waiting(count=count or 0, oldest_occurred_at=connection.scalar(first))
 
 
 def last_event(

@@ -35,7 +35,6 @@ from hydro_hooks.signing import Signer
 from hydro_hooks.sinks import Sink
 from hydro_hooks.sinks.by_url import sink_of
 from hydro_hooks.tables import SHARDS
-from hydro_hooks.telling import counted
 from hydro_hooks.verdict import retry_delay
 
 logger = logging.getLogger(__name__)
@@ -252,17 +251,13 @@ class Relay:
         The one place where failures of the relay end.
         """
         try:
-            tally = rounds.make(stop)
+            rounds.make(stop)
         except Exception as error:
             delay = retry_delay(failures + 1, random=random.uniform)
             self._note(Tally(), problem=_log_failure(error, delay.total_seconds()))
             stop.wait(delay.total_seconds())
             return True
         self._note(Tally(), passed_at=datetime.now(UTC), problem=None)
-        if tally.delivered or tally.rejected:
-            logger.info(
-                "Delivered %s, %d refused", counted(tally.delivered), tally.rejected
-            )
         stop.wait(POLL_SECONDS)
         return False
 

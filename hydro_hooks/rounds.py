@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -12,6 +13,9 @@ from sqlalchemy import Engine
 
 from hydro_hooks import claims
 from hydro_hooks.courier import Courier, Tally
+from hydro_hooks.telling import counted
+
+logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 10.0
 """How often the whole outbox is looked at, not only what came since the last look."""
@@ -68,7 +72,12 @@ class Rounds:
         for helper in helpers:
             if helper.error is not None:
                 raise helper.error
-        return sum(done, Tally())
+        tally = sum(done, Tally())
+        if tally.delivered or tally.rejected:
+            logger.info(
+                "Delivered %s, %d refused", counted(tally.delivered), tally.rejected
+            )
+        return tally
 
     def close(self) -> None:
         """Close what is kept open between requests."""

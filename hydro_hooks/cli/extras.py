@@ -10,6 +10,7 @@ EXTRAS: Final = {
     "waitress": "gateway",
     "werkzeug": "gateway",  # the first of flask's modules to be missed
     "confluent_kafka": "kafka",
+    "prometheus_client": "metrics",
     "psycopg": "postgresql",
     "psycopg_binary": "postgresql",
     "pymysql": "mariadb",

@@ -10,19 +10,31 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import click
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine
 
 from hydro_hooks import claims
 from hydro_hooks.claims import Wait
 from hydro_hooks.cli.database import check_tables, opened
 from hydro_hooks.cli.parameters import app_database_option, json_option
-from hydro_hooks.cli.terminal import logs_on_stderr, say, write, write_json
+from hydro_hooks.cli.progress import progress_of
+from hydro_hooks.cli.terminal import (
+    StatusLine,
+    logs_on_stderr,
+    say,
+    write,
+    write_json,
+)
 from hydro_hooks.cli.waiting import waiting_lines
+from hydro_hooks.courier import MAX_BATCH
 from hydro_hooks.errors import ConfigurationError
-from hydro_hooks.relay import Counts, Relay
+from hydro_hooks.relay import IN_FLIGHT, Counts, Relay
 from hydro_hooks.settings import Settings, check_base_url
+from hydro_hooks.tables import SHARDS
+
+MAX_PORT: Final = 65_535
 
 
 def _gateway_url(
@@ -38,6 +50,18 @@ def _gateway_url(
     return value
 
 
+def _address(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    if not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:
+        message = f"{value!r} is no port; give one such as 9187 or 0.0.0.0:9187"
+        raise click.BadParameter(message)
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
 @click.command()
 @app_database_option
 @click.option(
@@ -49,15 +73,45 @@ def _gateway_url(
 @click.option(
     "--once", is_flag=True, help="Deliver what can be delivered now, and print counts."
 )
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1, SHARDS),
+    default=IN_FLIGHT,
+    show_default=True,
+    help="Requests that are made at once.",
+)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(min=1),
+    default=MAX_BATCH,
+    show_default=True,
+    help="Events in a request at most.",
+)
+@click.option(
+    "--listen",
+    callback=_address,
+    metavar="[HOST:]PORT",
+    help="Answer /healthz and /metrics there; on 127.0.0.1 unless a host is given.",
+)
 @json_option
-def relay(database: URL, url: str | None, *, once: bool, as_json: bool) -> None:
+def relay(
+    database: URL,
+    url: str | None,
+    in_flight: int,
+    max_batch: int,
+    listen: tuple[str, int] | None,
+    *,
+    once: bool,
+    as_json: bool,
+) -> None:
     """Deliver recorded events to the gateway until SIGTERM or SIGINT.
 
-    Any number of relays may run. Requests are signed with HYDRO_APP_SECRET, or by the
-    callable that HYDRO_SIGNER names (module:attribute, also of the directory that this
-    runs in); HYDRO_APP and HYDRO_SCHEMA say in whose name and in which schema. --json
-    is for --once. What waits because of a wrong setting is tried at once when a relay
-    starts.
+    Any number of relays may run. On a terminal a line shows how many events are
+    delivered, how fast, and what waits; else the log does. Requests are signed with
+    HYDRO_APP_SECRET, or by the callable that HYDRO_SIGNER names (module:attribute, also
+    of the directory that this runs in); HYDRO_APP and HYDRO_SCHEMA say in whose name
+    and in which schema. --json is for --once. What waits because of a wrong setting is
+    tried at once when a relay starts.
 
     \b
     Example:
@@ -69,18 +123,38 @@ def relay(database: URL, url: str | None, *, once: bool, as_json: bool) -> None:
     if as_json and not once:
         message = "--json needs --once: a relay that goes on prints no counts"
         raise click.UsageError(message)
+    if listen is not None and once:
+        message = "--listen is for a relay that goes on, not for --once"
+        raise click.UsageError(message)
     settings = _settings(url)
-    with logs_on_stderr(), opened(database) as engine:
+    line = StatusLine()
+    with logs_on_stderr(line), opened(database) as engine:
         check_tables(engine)
-        the_relay = Relay(engine, settings)
+        the_relay = Relay(engine, settings, in_flight=in_flight, max_batch=max_batch)
         if once:
             counts = the_relay.drain()
             _report(counts, claims.waits(engine), as_json=as_json)
             return
-        with _stopped_by_signals() as stop:
+        with _stopped_by_signals() as stop, _served(the_relay, engine, listen):
             say(f"delivering to {settings.base_url} until SIGTERM or SIGINT")
-            the_relay.run(stop)
+            with progress_of(the_relay, engine, line):
+                the_relay.run(stop)
         say("stopped; what is not delivered stays in the outbox")
+
+
+@contextmanager
+def _served(
+    the_relay: Relay, engine: Engine, listen: tuple[str, int] | None
+) -> Iterator[None]:
+    if listen is None:
+        yield
+        return
+    from hydro_hooks.metrics import serve  # noqa: PLC0415 - an extra
+
+    host, port = listen
+    with serve(the_relay, engine, host=host, port=port) as port:
+        say(f"answering http://{host}:{port}/healthz and /metrics")
+        yield
 
 
 def _settings(url: str | None) -> Settings:

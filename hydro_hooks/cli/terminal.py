@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -91,10 +93,71 @@ class _PrintableFormatter(logging.Formatter):
         return printable(super().formatMessage(record))
 
 
+class StatusLine:
+    """The last line of the terminal, which changes while other lines go by above it.
+
+    Args:
+        is_shown: Whether stderr is a terminal; by default what it is.
+    """
+
+    def __init__(self, *, is_shown: bool | None = None) -> None:
+        self.is_shown = sys.stderr.isatty() if is_shown is None else is_shown
+        self._guard = threading.Lock()
+        self._text = ""
+
+    def show(self, text: str) -> None:
+        """Put a text in the place of the one before."""
+        with self._guard:
+            width = shutil.get_terminal_size().columns - 1
+            self._text = printable(text)[:width]
+            self._write(f"{_CLEARED}{self._text}")
+
+    def clear(self) -> None:
+        """Take it off."""
+        with self._guard:
+            if self._text:
+                self._write(_CLEARED)
+            self._text = ""
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Make room for another line in the block."""
+        with self._guard:
+            if self._text:
+                self._write(_CLEARED)
+            yield
+            if self._text:
+                self._write(self._text)
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+_CLEARED: Final = "\r\x1b[K"
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes above the status line."""
+
+    def __init__(self, line: StatusLine) -> None:
+        super().__init__()
+        self._line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        with self._line.away():
+            super().emit(record)
+
+
 @contextmanager
-def logs_on_stderr() -> Iterator[None]:
-    """Show what hydro_hooks logs, from INFO on."""
-    handler = logging.StreamHandler()
+def logs_on_stderr(line: StatusLine | None = None) -> Iterator[None]:
+    """Show what hydro_hooks logs, from INFO on.
+
+    Args:
+        line: What is shown below it.
+    """
+    handler = _Handler(line or StatusLine())
     handler.setFormatter(_PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("hydro_hooks")
     level = logger.level

@@ -123,11 +123,14 @@ class Samples(threading.Thread):
 
     def run(self) -> None:
         while True:
-            pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-            kib = pages * resource.getpagesize() // 1024
-            now = time.perf_counter()
-            self.taken.append((now, self._relay.progress.delivered, kib))
+            self.take()
             time.sleep(0.25)
+
+    def take(self) -> None:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        kib = pages * resource.getpagesize() // 1024
+        now = time.perf_counter()
+        self.taken.append((now, self._relay.progress.delivered, kib))
 
 
 def _tell(count: int, seconds: float, **more: Any) -> None:
@@ -140,7 +143,10 @@ def timed(deliver: Callable[[], int], samples: Samples | None = None) -> None:
     began_at = time.perf_counter()
     count = deliver()
     seconds = time.perf_counter() - began_at
-    taken = [] if samples is None else samples.taken
+    taken = []
+    if samples is not None:
+        samples.take()
+        taken = samples.taken
     _tell(count, seconds, cpu=time.process_time() - before, samples=taken)
 
 
@@ -149,7 +155,7 @@ def main(
     database: str,
     url: str = "http://127.0.0.1:9/",
     in_flight: str = "4",
-    max_batch: str = "200",
+    max_batch: str = "100",
 ) -> None:
     engine = create_engine(database)
     with engine.connect() as connection:  # connected, and all is imported
