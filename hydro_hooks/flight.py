@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from hydro_hooks.forking import at_work, waiting
 from hydro_hooks.packing import Batch, Row
 from hydro_hooks.sinks import Sink
 from hydro_hooks.verdict import Answer, Fault, Kind, Receipt, Verdict, judge, restrain
@@ -81,14 +82,16 @@ class Flight:
 
     def _send(self) -> None:
         try:
-            self._reply = self._sink.send(self.batch.messages)
+            with at_work():
+                self._reply = self._sink.send(self.batch.messages)
         except Exception as error:
             self._error = error
 
     def wait(self) -> None:
         """Wait until the answer is there, or none will come."""
         if self._thread is not None:
-            self._thread.join()
+            with waiting():
+                self._thread.join()
 
     def land(self, restraint: Restraint) -> Outcome:
         """Wait for the answer, and return what became of the events.

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from hydro_hooks import claims
 from hydro_hooks.courier import Courier, Tally
+from hydro_hooks.forking import at_work, waiting
 from hydro_hooks.telling import counted
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,10 @@ class Rounds:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: What the database says.
         """
+        with at_work():
+            return self._make(stop)
+
+    def _make(self, stop: threading.Event) -> Tally:
         if self._is_first:
             claims.lift_holds(self._engine)
             self._is_first = False
@@ -67,8 +72,9 @@ class Rounds:
         try:
             self.work(shards, stop, done)
         finally:
-            for helper in helpers:
-                helper.join()
+            with waiting():
+                for helper in helpers:
+                    helper.join()
         for helper in helpers:
             if helper.error is not None:
                 raise helper.error
@@ -126,6 +132,7 @@ class _Helper(threading.Thread):
     def run(self) -> None:
         """Work until no shard is left."""
         try:
-            self._rounds.work(*self._arguments)
+            with at_work():
+                self._rounds.work(*self._arguments)
         except Exception as error:
             self.error = error

@@ -16,6 +16,8 @@ from typing import Any, Final
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from hydro_hooks.forking import waiting
+
 _of_thread = threading.local()
 
 
@@ -85,6 +87,12 @@ class _Ended:
         if self._handle is not None:
             _watch(self._handle)
         super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def getresponse(self) -> Any:
+        """Wait for the answer's head."""
+        # Any: urllib3's own, or the standard library's.
+        with waiting():
+            return super().getresponse()  # type: ignore[misc]
 
     def close(self) -> None:
         """Close both handles."""

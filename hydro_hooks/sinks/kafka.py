@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from hydro_hooks.forking import waiting
 from hydro_hooks.settings import kafka_place
 from hydro_hooks.sinks import Message
 from hydro_hooks.verdict import Fault, Receipt
@@ -94,7 +95,8 @@ class KafkaSink:
         errors: dict[int, KafkaError | None] = {}
         for index, message in enumerate(messages):
             self._produce(producer, message, partial(_note, errors, index))
-        producer.flush(self._total_seconds + 1)
+        with waiting():
+            producer.flush(self._total_seconds + 1)
         missing = len(messages) - len(errors)
         if missing:  # they are sent anew, so these are not to go any more
             producer.purge()
