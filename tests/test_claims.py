@@ -190,6 +190,82 @@ def test_an_event_larger_than_a_batch_is_a_batch(engine: Engine) -> None:
     assert len(heads(engine)) == 1
 
 
+def test_the_head_holds_no_two_events_of_one_subject(engine: Engine) -> None:
+    first = sample_event(subject_id="1")
+    other = sample_event(subject_id="1", association="installation")
+    again = sample_event(subject_id="1")
+    record(engine, [first, other, again, sample_event(subject_id="2")])
+
+    assert [row["id"] for row in heads(engine)] == [first.id, other.id]
+
+
+def test_the_head_begins_where_it_is_told_to(engine: Engine) -> None:
+    ids = record(engine, sample_events(4))
+    second = rows_in(engine, tables.outbox)[1]["seq"]
+
+    with claims.looking(engine) as connection:
+        rows = claims.head(connection, SHARD, start=second, limit=2)
+
+    assert [row["id"] for row in rows] == ids[1:3]
+
+
+def test_below_the_mark_is_looked_at_only_from_the_bottom(engine: Engine) -> None:
+    record(engine, sample_events(3))
+    first, second, third = (row["seq"] for row in rows_in(engine, tables.outbox))
+    lease = claimed(engine)
+    assert settled(engine, lease, delivered=(second,), start=third)
+    released(engine, lease)
+
+    def ready() -> dict[int, int]:
+        return claims.ready_shards(engine, from_the_bottom=False)
+
+    assert ready() == {SHARD: third}
+    assert claims.ready_shards(engine) == {SHARD: first}
+    lease = claimed(engine)
+    assert settled(engine, lease, delivered=(third,), start=third + 1)
+    released(engine, lease)
+    assert ready() == {}
+    assert claims.ready_shards(engine) == {SHARD: first}
+
+
+READS = {
+    "sqlite": ("EXPLAIN QUERY PLAN", "USING INDEX ix_hydro_outbox_shard (shard=?"),
+    "postgresql": ("EXPLAIN", "Index Scan using ix_hydro_outbox_shard"),
+    "mariadb": ("EXPLAIN", "ix_hydro_outbox_shard"),
+}
+
+
+def test_a_shard_is_read_by_its_index_whatever_waits_elsewhere(
+    engine: Engine, database: Database
+) -> None:
+    # The order by key alone would read all these on the way to the last one.
+    elsewhere = outbox.shard_of("20")
+    assert elsewhere != SHARD
+    record(engine, sample_events(300, jira_integration_id=20))
+    [mine] = record(engine, [sample_event()])
+    explain, how = READS[database.kind]
+    with engine.connect() as connection:
+        if database.kind != "sqlite":
+            connection.execute(text("ANALYZE TABLE hydro_outbox")) if (
+                database.kind == "mariadb"
+            ) else connection.execute(text("ANALYZE hydro_outbox"))
+            connection.commit()
+        plans = []
+
+        @event.listens_for(connection, "before_cursor_execute")
+        def note(*args: Any) -> None:
+            if "SELECT" in args[2]:
+                plans.append((args[2], args[3]))
+
+        rows = claims.head(connection, SHARD, limit=50)
+        event.remove(connection, "before_cursor_execute", note)
+        [(statement, given)] = plans
+        plan = connection.exec_driver_sql(f"{explain} {statement}", given).all()
+
+    assert [row["id"] for row in rows] == [mine]
+    assert how in str(plan)
+
+
 def test_an_event_committed_late_is_found_below_later_ones(
     engine: Engine, database: Database
 ) -> None:
@@ -579,7 +655,7 @@ def test_what_was_recorded_last_is_found_wherever_it_has_gone(
 ) -> None:
     ids = record(engine, [sample_event(note=str(number)) for number in range(3)])
     lease = claimed(engine)
-    first, second, third = (row["seq"] for row in heads(engine))
+    first, second, third = (row["seq"] for row in rows_in(engine, tables.outbox))
     if last == "waiting":
         assert settled(engine, lease, delivered=(first,), rejected=((second, "no"),))
     elif last == "rejected":

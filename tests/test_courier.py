@@ -2,18 +2,27 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from delivering import SHARD, delay_of, drained, end_back_off, shard_row
+from delivering import (
+    SHARD,
+    delay_of,
+    drained,
+    end_back_off,
+    shard_row,
+    wait_until,
+)
 from sample_events import ids_in, record, rows_in, sample_event, sample_events
 from scripted_gateway import SECRET, Received, Scripted, ScriptedGateway, failures
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, create_engine, update
 
 from hydro_hooks import outbox, schema, signals, tables
-from hydro_hooks.event import Event
+from hydro_hooks.event import Event, new_id
 from hydro_hooks.relay import Counts, Relay
 from hydro_hooks.verdict import MAX_REJECTED_IN_A_ROW
 
@@ -43,7 +52,8 @@ def test_the_value_sent_is_the_payload_as_recorded(
 def test_the_deployed_schema_has_exactly_the_deployed_fields(
     engine: Engine, gateway: ScriptedGateway
 ) -> None:
-    record(engine, [sample_event(), sample_event(reason="free text", github_actor="x")])
+    plain = sample_event(subject_id="8", reason="free text", github_actor="x")
+    record(engine, [sample_event(), plain])
 
     Relay(engine, gateway.settings(schema="jira.v0.Action")).drain()
 
@@ -119,6 +129,117 @@ def test_a_large_batch_that_got_no_answer_is_sent_again_in_small_ones(
         relay.drain()
 
     assert sizes(gateway) == [50, 100, 50, 100]
+
+
+LOCKS = {
+    "postgresql": "LOCK TABLE hydro_journal IN EXCLUSIVE MODE",
+    "mariadb": "SELECT * FROM hydro_shard FOR UPDATE",
+    "sqlite": "BEGIN IMMEDIATE",
+}
+
+
+def allow_readers(engine: Engine) -> None:
+    """Let SQLite be read while somebody else writes."""
+    raw = engine.raw_connection()
+    raw.cursor().execute("PRAGMA journal_mode = WAL")
+    raw.close()
+
+
+@contextmanager
+def nobody_settles(engine: Engine) -> Iterator[None]:
+    """Keep a lock in the block that a settlement waits for, and a read does not."""
+    raw = engine.raw_connection()  # whose BEGIN is its own
+    raw.cursor().execute(LOCKS[engine.dialect.name])
+    yield
+    raw.rollback()
+    raw.close()
+
+
+def test_the_next_batch_departs_while_the_last_is_settled(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        allow_readers(engine)
+    ids = record(engine, sample_events(150))
+    goes_on = threading.Event()
+    with ScriptedGateway([Scripted(awaits=goes_on)]) as gateway:
+        relay = Relay(engine, gateway.settings())
+        relay.start()
+        gateway.wait_for(1)
+        with nobody_settles(engine):
+            goes_on.set()
+            gateway.wait_for(2)
+            assert ids_in(engine, tables.journal) == []
+        wait_until(lambda: ids_in(engine, tables.journal) == ids)
+        assert relay.stop()
+        assert gateway.event_ids == ids
+
+
+def test_what_departed_ahead_of_a_lost_lease_is_not_settled_either(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    if engine.dialect.name == "sqlite":
+        allow_readers(engine)
+    ids = record(engine, sample_events(150))
+    answers = [threading.Event(), threading.Event()]
+    scripted = [Scripted(awaits=one) for one in answers]
+    with ScriptedGateway(scripted) as gateway:
+        relay = Relay(engine, gateway.settings())
+        relay.start()
+        gateway.wait_for(1)
+        with engine.begin() as connection:
+            held = datetime.now(UTC) + timedelta(hours=1)
+            lost = update(tables.shard).values(token=new_id(), leased_until=held)
+            connection.execute(lost)
+        answers[0].set()
+        gateway.wait_for(2)
+        answers[1].set()
+        wait_until(lambda: relay.progress.lost == 2)
+        assert relay.stop()
+
+    assert "Lost events to another relay" in caplog.text
+    assert ids_in(engine, tables.outbox) == ids
+    assert ids_in(engine, tables.journal) == []
+
+
+def test_several_shards_are_delivered_at_once(engine: Engine) -> None:
+    meeting = threading.Barrier(4)
+
+    def answer(_: Received) -> Scripted:
+        meeting.wait(20)  # breaks where fewer than four requests come at once
+        return Scripted()
+
+    shards = {outbox.shard_of(str(number)): number for number in range(200)}
+    integrations = list(shards.values())[:4]
+    record(engine, [sample_event(jira_integration_id=one) for one in integrations])
+    with ScriptedGateway(answer) as gateway:
+        counts = drained(engine, gateway, in_flight=4)
+
+    assert counts == Counts(delivered=4, rejected=0, waiting=0)
+
+
+def test_a_database_in_memory_is_worked_on_by_one_thread() -> None:
+    engine = create_engine("sqlite://")
+    tables.create_tables(engine)
+    events = [sample_event(jira_integration_id=number) for number in range(40)]
+    record(engine, events)
+    with ScriptedGateway() as gateway:
+        counts = drained(engine, gateway)
+    engine.dispose()
+
+    assert counts == Counts(delivered=40, rejected=0, waiting=0)
+
+
+def test_an_event_put_off_is_sent_before_the_next_of_its_subject(
+    engine: Engine,
+) -> None:
+    first, other, second = (sample_event(subject_id=one) for one in ("1", "2", "1"))
+    record(engine, [first, other, second])
+    with ScriptedGateway([failures((0, "it timed out", True))]) as gateway:
+        relay = Relay(engine, gateway.settings())
+        relay.drain()
+        end_back_off(engine)
+        relay.drain()
+
+    assert gateway.event_ids == [first.id, other.id, first.id, second.id]
 
 
 def test_a_gateway_that_is_down_costs_no_event(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,82 @@ def test_a_passing_error_is_tried_again_and_delivered_once(
     assert [message.value() for message in cluster.messages()] == [
         message.value.encode() for message in MESSAGES
     ]
+
+
+def test_events_of_one_key_keep_their_order_over_errors(cluster: KafkaCluster) -> None:
+    messages = [
+        Message(event_id=str(number), schema="s", value=str(number), key="same")
+        for number in range(200)
+    ]
+    # Small requests, several at once: a few of them fail on the way.
+    sink = KafkaSink(cluster.url(), {"batch.num.messages": "10"})
+    cluster.fail_next(
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.NO_ERROR,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+    )
+
+    reply = sink.send(messages)
+
+    assert reply == Receipt(delivered=tuple(range(200)))
+    assert [message.value() for message in cluster.messages()] == [
+        message.value.encode() for message in messages
+    ]
+
+
+def test_an_event_refused_among_others_of_its_key_leaves_their_order(
+    cluster: KafkaCluster,
+) -> None:
+    values = ["1", "2" * 2000, "3", "4"]
+    messages = [
+        Message(event_id=value[0], schema="s", value=value, key="same")
+        for value in values
+    ]
+
+    reply = KafkaSink(cluster.url(), {"message.max.bytes": 1500}).send(messages)
+
+    assert isinstance(reply, Receipt)
+    assert reply.delivered == (0, 2, 3)
+    assert [index for index, _ in reply.rejected] == [1]
+    assert [message.value() for message in cluster.messages()] == [b"1", b"3", b"4"]
+
+
+FORKING = """
+import os, sys
+from hydro_hooks.sinks import Message
+from hydro_hooks.sinks.kafka import KafkaSink
+from hydro_hooks.verdict import Receipt
+
+def send(name):
+    message = Message(event_id=name, schema="s", value=name, key=name)
+    assert sink.send([message]) == Receipt(delivered=(0,)), name
+
+sink = KafkaSink(sys.argv[1])
+send("parent")
+child = os.fork()
+if child == 0:
+    send("child")
+    sink.close()
+    send("child again")
+    sys.exit(0)
+send("parent again")
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_makes_a_producer_of_its_own(cluster: KafkaCluster) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING, cluster.url()],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    values = sorted(message.value().decode() for message in cluster.messages())
+    assert values == ["child", "child again", "parent", "parent again"]
 
 
 def test_brokers_that_are_down_are_a_passing_fault(cluster: KafkaCluster) -> None:

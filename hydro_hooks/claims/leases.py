@@ -173,10 +173,15 @@ def _ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
     )
 
 
+_NEEDED: Final = (
+    *("seq", "id", "aggregateid", "type", "payload", "occurred_at"),
+    *("association", "subject_id"),
+)
+
+
 @functools.cache
 def _head(dialect: str) -> Select[Any]:
-    needed = ("seq", "id", "aggregateid", "type", "payload", "occurred_at")
-    statement = select(*(outbox.c[name] for name in needed))
+    statement = select(*(outbox.c[name] for name in _NEEDED))
     start = bindparam("start", type_=BigInteger)
     in_order = _in_order(statement, dialect, _NUMBER, start)
     return in_order.limit(bindparam("most", type_=Integer))
@@ -243,21 +248,27 @@ def head(
 ) -> list[Mapping[str, Any]]:
     """Return the shard's next events, in `seq` order, with what a delivery needs.
 
+    No two of them are of one subject: where a gateway takes the later event and asks to
+    send the earlier again, they would be delivered in the wrong order.
+
     Args:
         connection: Where nothing is locked, or in a `transaction()`.
         number: The shard.
         start: `seq` that the events have at least.
-        limit: Rows at most; fewer where they are large.
+        limit: Rows at most; fewer where they are large, or of one subject.
     """
     wanted = {"number": number, "start": start, "most": limit}
     statement = _head(connection.dialect.name)
     rows = connection.execute(statement, wanted).mappings()
     batch: list[Mapping[str, Any]] = []
     size_bytes = 0
+    subjects: set[tuple[str, str]] = set()
     for row in rows.all():
         size_bytes += len(row["payload"].encode())
-        if batch and size_bytes > MAX_BATCH_BYTES:
+        subject = row["association"], row["subject_id"]
+        if batch and (size_bytes > MAX_BATCH_BYTES or subject in subjects):
             break
+        subjects.add(subject)
         batch.append(dict(row))
     return batch
 
