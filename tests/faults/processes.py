@@ -142,7 +142,15 @@ class Forked(Running):
 
 
 class Command(Running):
-    """A command, such as a user begins it."""
+    """A command, such as a user begins it.
+
+    Args:
+        command: The program and its arguments.
+        name: Of its files in `folder`.
+        folder: For its log; it runs there.
+        environment: Variables beside those of the tests.
+        user: Whom it runs as; None: as the tests do.
+    """
 
     def __init__(
         self,
@@ -151,6 +159,7 @@ class Command(Running):
         folder: Path,
         *,
         environment: Mapping[str, str] | None = None,
+        user: str | None = None,
     ) -> None:
         super().__init__(name, folder)
         with self.log_path.open("ab") as log:
@@ -161,6 +170,7 @@ class Command(Running):
                 stderr=log,
                 cwd=folder,
                 env={**os.environ, **(environment or {})},
+                user=user,
             )
 
     @property

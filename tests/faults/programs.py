@@ -37,6 +37,9 @@ SUBJECTS: Final = 40
 FAILURES: Final = (DBAPIError, PendingRollbackError, RecordingError, StaleDataError)
 """What an app meets when others are at work, or the database is away."""
 
+FAILURE_SECONDS: Final = 0.05
+"""The pause after a failure, such as of a database that is away."""
+
 WRITTEN: Final = "written"
 """The association of what is recorded without a tracked row."""
 
@@ -174,6 +177,7 @@ def _until_ended(
             transaction()
         except FAILURES as error:
             notes.add(f"failed {type(error).__name__}")
+            time.sleep(FAILURE_SECONDS)
         else:
             notes.add("committed")
         time.sleep(pause_seconds)

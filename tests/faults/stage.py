@@ -19,7 +19,6 @@ from faults.processes import Forked, Program, Running
 from faults.receiver import Receiver
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from hydro_hooks import tables
 
@@ -45,7 +44,7 @@ class Stage:
         self, database: Database, folder: Path, request: pytest.FixtureRequest
     ) -> None:
         self.database = database
-        self.engine: Engine = database.engine(poolclass=NullPool)
+        self.engine: Engine = database.engine(pool_pre_ping=True)
         self.receiver = Receiver()
         self.folder = folder
         self._request = request
@@ -122,6 +121,15 @@ class Stage:
                     return time.monotonic() - begun
             assert time.monotonic() < begun + seconds, f"{self.waiting()} still wait"
             time.sleep(0.02)
+
+    def delivered_again(self, *, seconds: float = 60) -> float:
+        """Wait until another event is delivered; return how long that took."""
+        begun = time.monotonic()
+        before = len(self.receiver.deliveries)
+        while len(self.receiver.deliveries) == before:
+            assert time.monotonic() < begun + seconds, "nothing is delivered any more"
+            time.sleep(0.005)
+        return time.monotonic() - begun
 
     def concluded(
         self,

@@ -48,7 +48,7 @@ def before_the_answer(relay: Running) -> None:
 
 
 def at_its_settlement(relay: Running) -> None:
-    threading.Timer(CHANCE.uniform(0.0, 0.01), relay.send, (signal.SIGKILL,)).start()
+    threading.Timer(CHANCE.uniform(0.0, 0.03), relay.send, (signal.SIGKILL,)).start()
 
 
 def at_any_time(relay: Running) -> None:
