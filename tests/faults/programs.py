@@ -82,14 +82,14 @@ def app(
     register(*mappings())
     # A row that another process has deleted meanwhile.
     warnings.filterwarnings("ignore", "DELETE statement on table")
-    work_of = _AppWork(database.engine(), subjects)
-    _until_ended(notes, work_of.transaction, pause_seconds)
+    work = AppWork(database.engine(), subjects)
+    _until_ended(notes, work.transaction, pause_seconds)
 
 
-class _AppWork:
+class AppWork:
     """What an app does to its rows."""
 
-    def __init__(self, engine: Engine, subjects: int) -> None:
+    def __init__(self, engine: Engine, subjects: int = SUBJECTS) -> None:
         self._engine = engine
         self._subjects = subjects
         self._random = random.Random()  # noqa: S311 - not for secrets
@@ -116,6 +116,8 @@ class _AppWork:
     def _change(self, session: Session) -> None:
         key = self._random.randint(1, self._subjects)
         row = session.get(Installation, key)
+        if row in session.deleted:
+            return
         if row is None:
             is_enabled = self._random.random() < 0.5
             session.add(Installation(id=key, enabled=is_enabled))

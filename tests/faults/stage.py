@@ -165,4 +165,6 @@ class Stage:
         )
         add(self._request, row)
         assert self.receiver.forged == 0
+        for process in self.processes.values():  # none has failed by itself
+            assert (process.wait(0) or 0) <= 0, process.log
         return findings

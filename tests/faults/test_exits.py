@@ -1,0 +1,107 @@
+"""An app that ends while its relay waits for an answer ends soon, and loses nothing."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Final
+
+import pytest
+from delivering import wait_until
+from faults.lengths import runs
+from faults.processes import TESTS, Command, Running
+from faults.stage import LEASE_SECONDS, Stage
+from scripted_gateway import SECRET, Received, Scripted
+
+EXITS: Final = runs(short=1, long=20)
+EXIT_SECONDS: Final = 2.0
+
+
+def app_with_relay(stage: Stage) -> Running:
+    script = str(Path(__file__).with_name("app_that_exits.py"))
+    database = stage.database
+    return stage.keep(
+        Command(
+            [
+                *(sys.executable, script, database.kind, database.text_url),
+                *(stage.receiver.url, SECRET, str(LEASE_SECONDS)),
+            ],
+            stage.new_name("app"),
+            stage.folder,
+            environment={"PYTHONPATH": f"{TESTS.parent}:{TESTS}"},
+        )
+    )
+
+
+class Withholder:
+    """Accepts, but answers nothing while it withholds.
+
+    Attributes:
+        ids: Of events whose sender waits for the answer.
+        has_come: Whether there are any.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.has_come = threading.Event()
+        self._goes_on = threading.Event()
+
+    def __call__(self, request: Received) -> Scripted:
+        if self._goes_on.is_set():
+            return Scripted()
+        self.ids += request.event_ids
+        self.has_come.set()
+        return Scripted(awaits=self._goes_on)
+
+    def go_on(self) -> None:
+        self._goes_on.set()
+
+
+def until_sent_by(stage: Stage, relay: Running, ids: Collection[str]) -> None:
+    """Wait until these events were delivered by this relay."""
+    wait_until(
+        lambda: (
+            {each.id for each in stage.receiver.deliveries if each.sender == relay.name}
+            >= set(ids)
+        )
+    )
+
+
+@pytest.mark.timeout(120 + 20 * EXITS)
+def test_an_app_that_exits_during_a_request_ends_within_two_seconds(
+    stage: Stage,
+) -> None:
+    exited, taken_over = [], []
+    writer = stage.writer()
+    for _ in range(EXITS):
+        withholder = stage.receiver.script = Withholder()
+        app = app_with_relay(stage)
+        assert withholder.has_come.wait(30), app.log
+
+        begun = time.monotonic()
+        app.send(signal.SIGTERM)
+        code = app.wait(20)
+        ended = time.monotonic()
+        withholder.go_on()
+        next_one = stage.relay()
+        until_sent_by(stage, next_one, withholder.ids)
+
+        assert (code, app.log) == (0, "the end\n")
+        exited.append(ended - begun)
+        taken_over.append(time.monotonic() - ended)
+        next_one.terminate()
+    writer.terminate()
+    stage.relay()
+    seconds = {
+        "exited": max(exited),
+        "taken over": max(taken_over),
+        "drained": stage.drained(),
+    }
+
+    found = stage.concluded("16", "app exits in a request", runs=EXITS, seconds=seconds)
+    assert found.flaws == []
+    assert max(exited) <= EXIT_SECONDS
