@@ -89,6 +89,7 @@ class _Busy:
         while time.monotonic() < end:
             with contextlib.suppress(*FAILURES):
                 self._work.transaction()
+            time.sleep(0.005)
 
     def end(self) -> None:
         self._is_over.set()
@@ -119,7 +120,10 @@ def _be_child(engine: Engine, relay: Relay, key: int) -> int:
                 if connection.scalar(its) is not None:
                     break
             time.sleep(0.01)
-        return 0 if relay.stop() else 2
+        if not relay.stop():
+            faulthandler.dump_traceback()
+            return 2
     except BaseException:
         logger.exception("child %d failed", key)
         return 3
+    return 0

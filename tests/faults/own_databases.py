@@ -238,6 +238,21 @@ class OwnPostgresql(OwnServer):
     def allow_writing(self) -> None:
         self._set_read_only("off")
 
+    def make_sessions_read_only(self) -> None:
+        """Let all sessions begin anew, and be read-only as long as they last.
+
+        So are those that found a standby where the primary had been.
+        """
+        self.execute(
+            "ALTER DATABASE app SET default_transaction_read_only = on",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = 'app'",
+        )
+
+    def make_new_sessions_writable(self) -> None:
+        """Let sessions that begin from now on write."""
+        self.execute("ALTER DATABASE app RESET default_transaction_read_only")
+
     def _set_read_only(self, value: str) -> None:
         self.execute(
             f"ALTER SYSTEM SET default_transaction_read_only = {value}",

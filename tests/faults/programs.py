@@ -71,7 +71,7 @@ def app(
     notes: Notes,
     *,
     database: Database,
-    pause_seconds: float = 0.0,
+    pause_seconds: float = 0.01,
     subjects: int = SUBJECTS,
 ) -> None:
     """Create, enable, disable and destroy tracked rows until it is killed.

@@ -64,11 +64,11 @@ Settled = dict[str, tuple[datetime, str]]
 
 def settled(stage: Stage, ids: Collection[str]) -> Settled:
     """Return what the journal says of those of these events that it holds."""
-    columns = (tables.journal.c.id, tables.journal.c.settled_at)
-    statement = select(*columns, tables.journal.c.settled_by)
+    journal = tables.journal.c
+    statement = select(journal.id, journal.settled_at, journal.settled_by)
     with stage.engine.connect() as connection:
-        rows = connection.execute(statement).all()
-    return {id_: (at, by or "") for id_, at, by in rows if id_ in ids}
+        rows = connection.execute(statement.where(journal.id.in_(ids)))
+        return {id_: (at, by or "") for id_, at, by in rows}
 
 
 def taken_over(stage: Stage, freezer: Freezer) -> Settled:
