@@ -19,7 +19,7 @@ from hydro_hooks import outbox
 
 logger = logging.getLogger(__name__)
 
-EXIT_SECONDS: Final = 1.5
+EXIT_SECONDS: Final = 1.0
 """How long a program that ends waits for what is on its way."""
 
 ABANDON_SECONDS: Final = 0.4

@@ -14,6 +14,7 @@ from sqlalchemy import (
     literal_column,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.tables import UtcDateTime, shard
@@ -27,9 +28,22 @@ _CLOCKS: Final = {
 
 
 @contextmanager
+def _connection(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        try:
+            yield connection
+        except DBAPIError:
+            # Not back into the pool: the session itself may be at fault, and stay so,
+            # such as one with a server that only reads since the other took over.
+            if engine.dialect.name != "sqlite":
+                connection.invalidate()
+            raise
+
+
+@contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
     """Yield a connection in a transaction fit for claiming; commit, or roll back."""
-    with engine.connect() as connection:
+    with _connection(engine) as connection:
         if engine.dialect.name != "sqlite":
             connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
@@ -55,7 +69,7 @@ def _take_write_lock(connection: Connection) -> None:
 @contextmanager
 def looking(engine: Engine) -> Iterator[Connection]:
     """Yield a connection for a SELECT that locks nothing and waits for nobody."""
-    with engine.connect() as connection:
+    with _connection(engine) as connection:
         if engine.dialect.name != "sqlite":
             # At SERIALIZABLE, MariaDB would lock what is only looked at; and nothing
             # has to be begun and ended.

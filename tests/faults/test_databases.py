@@ -181,10 +181,6 @@ def test_a_database_that_nobody_may_write_to_loses_nothing(
     assert found.flaws == []
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="the relay keeps a session that may only read for ever in its pool",
-)
 def test_a_relay_gives_up_sessions_that_may_only_read(
     own_stage: tuple[OwnDatabase, Stage],
 ) -> None:

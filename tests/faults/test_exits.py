@@ -75,10 +75,6 @@ def until_sent_by(stage: Stage, relay: Running, ids: Collection[str]) -> None:
     )
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="the relay's thread is waited for 2 s, and what else ends comes on top",
-)
 @pytest.mark.timeout(120 + 20 * EXITS)
 def test_an_app_that_exits_during_a_request_ends_within_two_seconds(
     stage: Stage,

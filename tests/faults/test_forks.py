@@ -28,14 +28,6 @@ def fork(stage: Stage, *, busy_threads: int) -> Counter[str]:
     return Counter(app.notes[:-1])
 
 
-fails_at_times = pytest.mark.xfail(
-    strict=False,
-    reason="a fork while the relay's thread imports jsonschema, or is in a transaction"
-    " of SQLite, leaves the child with a lock that nobody gives back",
-)
-
-
-@fails_at_times
 @pytest.mark.timeout(180 + 4 * FORKS)
 def test_a_child_forked_beside_a_relay_records_delivers_and_ends(stage: Stage) -> None:
     codes = fork(stage, busy_threads=0)
@@ -47,7 +39,6 @@ def test_a_child_forked_beside_a_relay_records_delivers_and_ends(stage: Stage) -
     assert codes == {"0": FORKS}
 
 
-@fails_at_times
 @pytest.mark.timeout(180 + 4 * FORKS)
 def test_a_child_forked_beside_busy_threads_records_delivers_and_ends(
     stage: Stage,
