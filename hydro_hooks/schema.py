@@ -84,6 +84,13 @@ class Schema:
             name: wire[name] for name in self._properties if wire.get(name) is not None
         }
 
+    def compile(self) -> None:
+        """Raise `ConfigurationError` where values cannot be checked against it.
+
+        Now, and not at the first event, which would be to blame for it.
+        """
+        self._validation.compile()
+
     def check(self, value: Any) -> None:
         """Raise `InvalidEventError`, naming the field, unless `value` fits."""
         self._validation.check(value)
@@ -94,27 +101,33 @@ def load(name: str) -> Schema:
     """Return the schema called `name`, or the one in the file at that path.
 
     Raises:
-        ConfigurationError: There is none, or it is not a JSON Schema.
+        ConfigurationError: There is none, or it is not a valid JSON Schema.
     """
-    packaged = resources.files("hydro_hooks") / "schemas" / f"{name}.json"
-    path = Path(name)
     if name in packaged_names():
-        text = packaged.read_text("utf-8")
-    elif path.suffix == ".json" and path.is_file():
-        text = path.read_text("utf-8")
-    else:
+        packaged = resources.files("hydro_hooks") / "schemas" / f"{name}.json"
+        return Schema(json.loads(packaged.read_text("utf-8")), place=name)
+    path = Path(name)
+    if path.suffix != ".json" or not path.is_file():
         known = ", ".join(packaged_names())
         message = (
             f"HYDRO_SCHEMA is {name!r}; it is neither one of {known}, nor the path of a"
             " .json file"
         )
         raise ConfigurationError(message)
+    own = Schema(_document(path), place=name)
+    own.compile()
+    return own
+
+
+def _document(path: Path) -> Any:
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        message = f"HYDRO_SCHEMA {name} is not JSON: {error}"
+        return parse(path.read_text("utf-8"))
+    except OSError as error:
+        message = f"HYDRO_SCHEMA {path} cannot be read: {error.strerror}"
         raise ConfigurationError(message) from None
-    return Schema(document, place=name)
+    except ValueError as error:
+        message = f"HYDRO_SCHEMA {path} is not JSON: {error}"
+        raise ConfigurationError(message) from None
 
 
 def packaged_names() -> list[str]:

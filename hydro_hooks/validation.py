@@ -54,6 +54,26 @@ class Validation:
         self._name = name
         self._place = place
 
+    def compile(self) -> None:
+        """Return when values can be checked.
+
+        Raises:
+            ConfigurationError: The schema is not valid, or refers to what is not there.
+        """
+        from referencing.exceptions import Unresolvable  # noqa: PLC0415 - as below
+
+        try:
+            # A reference is looked up once a value needs it.
+            self.check(dict.fromkeys(self._document["properties"]))
+        except InvalidEventError:
+            return
+        except Unresolvable as error:
+            message = (
+                f"HYDRO_SCHEMA {self._place} is not valid: it refers to {error.ref!r},"
+                " which is not there"
+            )
+            raise ConfigurationError(message) from None
+
     def check(self, value: Any) -> None:
         """Return when `value` fits.
 

@@ -22,6 +22,7 @@ from scripted_gateway import SECRET, Received, Scripted, ScriptedGateway, failur
 from sqlalchemy import Engine, create_engine, update
 
 from hydro_hooks import outbox, schema, signals, tables
+from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event, new_id
 from hydro_hooks.relay import Counts, Relay
 from hydro_hooks.verdict import MAX_REJECTED_IN_A_ROW
@@ -481,6 +482,20 @@ def test_a_schema_that_nothing_fits_empties_no_outbox(
     counts = Relay(engine, gateway.settings(schema=strict_schema)).drain()
 
     assert counts == Counts(delivered=0, rejected=0, waiting=30)
+    assert ids_in(engine, tables.outbox) == ids
+
+
+@pytest.mark.parametrize("kind", [{"type": "text"}, {"$ref": "#/$defs/none"}])
+def test_a_schema_that_is_not_valid_is_no_events_fault(
+    engine: Engine, gateway: ScriptedGateway, tmp_path: Path, kind: dict[str, str]
+) -> None:
+    ids = record(engine, sample_events(3))
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps({"title": "my.A", "properties": {"eventId": kind}}))
+
+    with pytest.raises(ConfigurationError, match="is not valid"):
+        Relay(engine, gateway.settings(schema=str(path))).drain()
+
     assert ids_in(engine, tables.outbox) == ids
 
 

@@ -251,19 +251,25 @@ def test_a_users_own_schema_file_works_the_same_way(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("{", "is not JSON"),
+        ("[" * 200_000, "nested too deeply"),
+        ('{"title": "ä"}'.encode("latin-1"), "is not JSON"),
         ("[]", "not a JSON Schema of an object"),
         ('{"title": "x"}', "not a JSON Schema of an object"),
         ('{"title": "x", "properties": {"type": {"type": 5}}}', "is not valid"),
+        (
+            '{"title": "x", "properties": {"type": {"$ref": "#/$defs/y"}}}',
+            r"refers to '/\$defs/y', which is not there",
+        ),
     ],
 )
 def test_a_schema_file_that_is_none_is_refused(
-    tmp_path: Path, text: str, says: str
+    tmp_path: Path, text: str | bytes, says: str
 ) -> None:
     path = tmp_path / "bad.json"
-    path.write_text(text)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
     with pytest.raises(ConfigurationError, match=says):
-        schema.load(str(path)).check({})
+        schema.load(str(path))
 
 
 def test_an_unknown_schema_is_refused_with_those_there_are() -> None:

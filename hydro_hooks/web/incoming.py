@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from werkzeug.exceptions import NotFound, UnprocessableEntity
 
 from hydro_hooks import schema
 from hydro_hooks.errors import ConfigurationError, InvalidEventError
 from hydro_hooks.event import Event, storable
-
-_PROBE: Final[dict[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +73,7 @@ def accepted_schemas(own: Iterable[str | Path] = ()) -> dict[str, schema.Schema]
                 " schema has; give it a title of its own"
             )
             raise ConfigurationError(message)
-    for each in schemas.values():
-        _compile(each)
     return schemas
-
-
-def _compile(accepted: schema.Schema) -> None:
-    # A schema that is not valid is found now, not by the first event that needs it.
-    try:
-        accepted.check(_PROBE)
-    except InvalidEventError:
-        return
 
 
 def read(
