@@ -78,7 +78,8 @@ class HttpSink:
             signer = signer_named(settings.signer)
         self._signer = signer or HydroHmac(settings.secrets)
         self._total_seconds = total_seconds
-        self._timeout = (connect_seconds, total_seconds)
+        # The deadline comes before a read's time-out, and says what was waited for.
+        self._timeout = (connect_seconds, total_seconds + 1)
         self._session = _new_session()
         self._pid = os.getpid()
 
@@ -91,18 +92,27 @@ class HttpSink:
 
     def send(self, messages: Sequence[Message], /) -> Answer | Fault:
         """Send a batch as one request and return what came back."""
-        body = body_of(messages)
-        request = OutgoingRequest(
-            method="POST",
-            url=self._url,
-            body=body,
-            event_ids=tuple(message.event_id for message in messages),
-            sent_at=datetime.now(UTC),
-        )
+        request = self._request(messages)
         reply = self._signed(request, self._signer)
         if _is_refused(reply) and isinstance(self._signer, HydroHmac):
             return self._rotated(request, self._signer) or reply
         return reply
+
+    def probe(self) -> Answer | Fault:
+        """Send a signed request that carries no event, and return what came back.
+
+        Of several secrets the first signs it, and no other is tried.
+        """
+        return self._signed(self._request(()), self._signer)
+
+    def _request(self, messages: Sequence[Message]) -> OutgoingRequest:
+        return OutgoingRequest(
+            method="POST",
+            url=self._url,
+            body=body_of(messages),
+            event_ids=tuple(message.event_id for message in messages),
+            sent_at=datetime.now(UTC),
+        )
 
     def _rotated(
         self, request: OutgoingRequest, signer: HydroHmac

@@ -90,8 +90,7 @@ class KafkaSink:
         try:
             producer = self._own_producer()
         except KafkaException as error:
-            problem = f"Kafka's configuration is refused: {_reason(error.args[0])}"
-            return Fault(problem=problem, is_passing=False)
+            return _refused(error)
         errors: dict[int, KafkaError | None] = {}
         for index, message in enumerate(messages):
             self._produce(producer, message, partial(_note, errors, index))
@@ -105,6 +104,23 @@ class KafkaSink:
         if not missing and not any(error.fatal() for error in failed.values()):
             self._idle.append(producer)
         return _judged(failed, missing, len(messages), set(errors))
+
+    def probe(self) -> int | Fault:
+        """Return how many partitions the topic has, or why none can be told."""
+        try:
+            producer = self._own_producer()
+        except KafkaException as error:
+            return _refused(error)
+        try:
+            # Of all topics: one that is asked for by name, the brokers might make.
+            found = producer.list_topics(timeout=self._total_seconds).topics
+        except KafkaException as error:
+            problem = f"Kafka cannot be reached ({_reason(error.args[0])})"
+            return Fault(problem=problem)
+        if self._topic not in found:
+            problem = f"the brokers know no topic {self._topic}, or do not show it"
+            return Fault(problem=problem, is_passing=False)
+        return len(found[self._topic].partitions)
 
     def _produce(
         self,
@@ -148,6 +164,11 @@ def _note(
     _message: Any,
 ) -> None:
     errors[index] = error
+
+
+def _refused(error: KafkaException) -> Fault:
+    problem = f"Kafka's configuration is refused: {_reason(error.args[0])}"
+    return Fault(problem=problem, is_passing=False)
 
 
 def _judged(
