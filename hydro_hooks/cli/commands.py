@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from hydro_hooks.cli.doctor import doctor
 from hydro_hooks.cli.extras import remedy_for
 from hydro_hooks.cli.gateway import gateway
 from hydro_hooks.cli.journal import journal
@@ -52,5 +53,5 @@ def hydro_hooks() -> None:
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
 
 
-for command in (why, history, show, relay, outbox, journal, gateway, schema):
+for command in (why, history, show, relay, outbox, doctor, journal, gateway, schema):
     hydro_hooks.add_command(command)

@@ -13,8 +13,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from hydro_hooks.cli.extras import remedy_for
+from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.journal import Kind
-from hydro_hooks.settings import Settings
+from hydro_hooks.settings import Settings, check_base_url
 
 AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
 
@@ -172,6 +173,27 @@ database_option = _database_option(
     "SQLAlchemy URL of the app's database, or of a gateway's."
 )
 app_database_option = _database_option("SQLAlchemy URL of the app's database.")
+
+
+def _gateway_url(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    if value is None:
+        return None
+    try:
+        check_base_url(value)
+    except ConfigurationError as error:
+        message = str(error).replace("HYDRO_BASE_URL", "it", 1)
+        raise click.BadParameter(message) from None
+    return value
+
+
+gateway_url_option = click.option(
+    "--url",
+    callback=_gateway_url,
+    metavar="URL",
+    help="Where events are posted; instead of HYDRO_BASE_URL.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON Lines, for programs."
 )

@@ -1,0 +1,36 @@
+"""What ails recording and delivery: settings, database, clock and gateway, one by one.
+
+Nothing is changed: what is written is rolled back, and what is sent carries no event.
+A finding names the thing, what was found and the next step, and holds no secret.
+"""
+
+from hydro_hooks.diagnosis.configuration import (
+    examine_schema,
+    examine_settings,
+    examine_signer,
+)
+from hydro_hooks.diagnosis.database import (
+    examine_clock,
+    examine_server,
+    examine_tables,
+    examine_writing,
+    has_known_kind,
+)
+from hydro_hooks.diagnosis.findings import Finding, Outcome
+from hydro_hooks.diagnosis.gateway import examine_gateway
+from hydro_hooks.diagnosis.topic import examine_topic
+
+__all__ = [
+    "Finding",
+    "Outcome",
+    "examine_clock",
+    "examine_gateway",
+    "examine_schema",
+    "examine_server",
+    "examine_settings",
+    "examine_signer",
+    "examine_tables",
+    "examine_topic",
+    "examine_writing",
+    "has_known_kind",
+]

@@ -1,0 +1,212 @@
+"""The app's database: does it answer, has it our tables, may we write, what time is it.
+
+Each look raises what SQLAlchemy says where the database does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Table,
+    delete,
+    insert,
+    inspect,
+    literal,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+
+from hydro_hooks import claims, tables
+from hydro_hooks.claims.transactions import clock
+from hydro_hooks.diagnosis.findings import Finding, failed, passed
+from hydro_hooks.diagnosis.sample import sample_event
+from hydro_hooks.errors import DatabaseError
+from hydro_hooks.event import Event
+from hydro_hooks.outbox import PAYLOAD_SCHEMA, record
+
+MAX_SKEW: Final = timedelta(seconds=5)
+"""How far the clocks may be apart."""
+
+NO_SHARD: Final = -1
+"""A number that no shard has."""
+
+_NAMES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+_MIGRATION: Final = "a migration from hydro_hooks.metadata"
+
+
+def has_known_kind(url: URL) -> None:
+    """Raise `ConfigurationError` unless the relay knows this kind of database."""
+    clock(url.get_dialect()())
+
+
+def examine_server(engine: Engine) -> Finding:
+    """Say which server answers."""
+    with engine.connect() as connection:
+        dialect = connection.dialect
+        is_mariadb = getattr(dialect, "is_mariadb", False)
+    name = _NAMES.get(dialect.name, "MariaDB" if is_mariadb else "MySQL")
+    version = ".".join(str(part) for part in dialect.server_version_info or ())
+    return passed(f"{name} {version} answers at {_place(engine.url)}")
+
+
+def _place(url: URL) -> str:
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def examine_tables(engine: Engine) -> Finding:
+    """Say which tables or columns are missing."""
+    faults = []
+    missing = tables.missing_tables(engine)
+    if missing:
+        faults.append(
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: give"
+            f" the app's database, and make them by create_tables(engine) or"
+            f" {_MIGRATION}"
+        )
+    there = [
+        table for table in tables.metadata.tables.values() if table.name not in missing
+    ]
+    lacking = [line for table in there for line in _lacking(engine, table)]
+    if lacking:
+        faults.append(f"{'; '.join(lacking)}: add what is missing by {_MIGRATION}")
+    unsafe = _without_transactions(engine)
+    if unsafe:
+        faults.append(
+            f"{', '.join(unsafe)} cannot roll back: ALTER TABLE ... ENGINE = InnoDB"
+        )
+    if faults:
+        return failed("; ".join(faults))
+    return passed(f"all {len(there)} are there, with all their columns")
+
+
+def _lacking(engine: Engine, table: Table) -> Iterator[str]:
+    there = {column["name"] for column in inspect(engine).get_columns(table.name)}
+    missing = [column.name for column in table.columns if column.name not in there]
+    if missing:
+        yield f"{table.name} has no column {', '.join(missing)}"
+
+
+def _without_transactions(engine: Engine) -> list[str]:
+    """Return our tables whose storage engine knows no transactions."""
+    if engine.dialect.name not in {"mysql", "mariadb"}:
+        return []
+    statement = text(
+        "SELECT t.table_name FROM information_schema.tables t"
+        " JOIN information_schema.engines e ON e.engine = t.engine"
+        " WHERE t.table_schema = DATABASE() AND e.transactions <> 'YES'"
+    )
+    with engine.connect() as connection:
+        found = set(connection.scalars(statement))
+    return [name for name in tables.metadata.tables if name in found]
+
+
+def examine_writing(engine: Engine) -> Finding:
+    """Say whether all may be done that recording and delivering do, then undo it.
+
+    An event is written, moved and deleted in one transaction, which is rolled back;
+    what stays is a number of `hydro_outbox` that no event will have. The tables are to
+    be there, and to know transactions.
+
+    Raises:
+        DatabaseError: Something of it is refused.
+    """
+    step = ""
+    try:
+        with claims.transaction(engine) as connection:
+            for begun in _steps(connection, sample_event()):
+                step = begun
+            connection.rollback()
+    except DBAPIError as error:
+        words = str(error.orig).partition("\n")[0]
+        message = f"{step} is refused ({words}): {_remedy(engine.dialect.name, words)}"
+        raise DatabaseError(message) from error
+    return passed("an event was written, moved and deleted, and all of it rolled back")
+
+
+def _steps(connection: Connection, event: Event) -> Iterator[str]:
+    """Do what recording and delivering do; say of each step first what it is."""
+    yield "INSERT into hydro_outbox"
+    record(connection, [event])
+    now = datetime.now(UTC)
+    shared = {"schema": PAYLOAD_SCHEMA, "attempts": 1}
+    yield "INSERT into hydro_journal"
+    _copy(connection, event, tables.journal, {**shared, "settled_at": now})
+    yield "INSERT into hydro_rejected"
+    refusal = {**shared, "rejected_at": now, "error": "none"}
+    _copy(connection, event, tables.rejected, refusal)
+    yield "DELETE from hydro_outbox"
+    outbox = tables.outbox
+    connection.execute(delete(outbox).where(outbox.c.id == event.id))
+    shard = tables.shard
+    nowhere = shard.c.shard == NO_SHARD
+    yield "INSERT into hydro_shard"
+    connection.execute(insert(shard).values(shard=NO_SHARD))
+    yield "SELECT ... FOR UPDATE SKIP LOCKED from hydro_shard"
+    connection.execute(
+        select(shard.c.shard).where(nowhere).with_for_update(skip_locked=True)
+    )
+    yield "UPDATE of hydro_shard"
+    connection.execute(update(shard).where(nowhere).values(attempts=1))
+
+
+def _copy(
+    connection: Connection, event: Event, table: Table, values: dict[str, object]
+) -> None:
+    outbox = tables.outbox
+    names = [column.name for column in table.columns if column.name in outbox.columns]
+    added = [literal(value, table.columns[name].type) for name, value in values.items()]
+    source = select(*(outbox.columns[name] for name in names), *added).where(
+        outbox.c.id == event.id
+    )
+    connection.execute(insert(table).from_select([*names, *values], source))
+
+
+def _remedy(dialect: str, words: str) -> str:
+    if dialect != "sqlite":
+        return (
+            "GRANT this user SELECT, INSERT, UPDATE and DELETE on the hydro_ tables (on"
+            " PostgreSQL also USAGE on their sequences)"
+        )
+    if "locked" in words:
+        return "end the transaction of another process that holds the file"
+    return "make the file and its folder writable for this user"
+
+
+def examine_clock(engine: Engine) -> Finding:
+    """Say how far the app's clock, which is this machine's, is from the database's."""
+    statement = select(clock(engine.dialect))
+    with engine.connect() as connection:
+        connection.execute(statement)  # what is made once takes its time now
+        before = datetime.now(UTC)
+        theirs = connection.execute(statement).scalar_one()
+        after = datetime.now(UTC)
+    return compare_clocks(before, theirs, after)
+
+
+def compare_clocks(before: datetime, theirs: datetime, after: datetime) -> Finding:
+    """Return what a look at the database's clock tells.
+
+    Args:
+        before: Our time just before it was asked, UTC.
+        theirs: The database's time.
+        after: Our time once the answer was there.
+    """
+    doubt = (after - before) / 2
+    ahead = theirs - (before + doubt)
+    apart = f"{abs(ahead).total_seconds():.1f} s"
+    whose = "leases go by the database's clock, the times of events by the app's"
+    if abs(ahead) - doubt <= MAX_SKEW:
+        return passed(f"the two clocks are {apart} apart; {whose}")
+    where = "ahead of" if ahead > timedelta(0) else "behind"
+    return failed(
+        f"the database's clock is {apart} {where} the app's, and {whose}: set both"
+        " machines by NTP"
+    )
