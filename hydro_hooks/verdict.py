@@ -8,7 +8,7 @@ every other case it stays in the outbox and is sent again with the same id.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -48,11 +48,13 @@ class Answer:
         status: The HTTP status.
         headers: By name, looked up without regard to case where the sink can.
         body: Its first part, as far as the sink reads.
+        hidden: What is never kept of it: the secrets, and how the request was signed.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,7 @@ def judge(reply: Answer | Receipt | Fault, *, size: int, now: datetime) -> Verdi
 def _judge_status(answer: Answer, size: int) -> Verdict:
     status = answer.status
     if status == 422:  # noqa: PLR2004 - as above
-        return _judge_failures(answer.body, size)
+        return _judge_failures(answer, size)
     if status == 413:  # noqa: PLR2004 - as above
         return _split(size, "is larger than the gateway takes (413)")
     if status in _PASSING or status // 100 == 5:  # noqa: PLR2004 - as above
@@ -159,8 +161,8 @@ def _split(size: int, problem: str) -> Verdict:
     return Verdict(kind=Kind.SPLIT, problem=f"the request {problem}")
 
 
-def _judge_failures(body: bytes, size: int) -> Verdict:
-    failures = _parse_failures(body, size)
+def _judge_failures(answer: Answer, size: int) -> Verdict:
+    failures = _parse_failures(answer, size)
     if failures is None:
         return _split(size, "was refused (422), and the answer does not say why")
     rejected = tuple(
@@ -176,7 +178,7 @@ def _judge_failures(body: bytes, size: int) -> Verdict:
     )
 
 
-def _parse_failures(body: bytes, size: int) -> dict[int, str | None] | None:
+def _parse_failures(answer: Answer, size: int) -> dict[int, str | None] | None:
     """Return the error of each index that failed: None where it may be retried.
 
     Returns:
@@ -184,7 +186,7 @@ def _parse_failures(body: bytes, size: int) -> dict[int, str | None] | None:
         then no event of it may be taken for delivered.
     """
     try:
-        document = json.loads(body)
+        document = json.loads(answer.body)
     except (ValueError, RecursionError):  # the latter: nested beyond reason
         return None
     entries = document.get("failures") if isinstance(document, dict) else None
@@ -198,11 +200,19 @@ def _parse_failures(body: bytes, size: int) -> dict[int, str | None] | None:
         if not _is_failure(entry, size):
             return None
         index = entry["index"]
-        error = storable(str(entry.get("error") or "no reason given"), MAX_ERROR)
+        error = _kept(str(entry.get("error") or "no reason given"), answer.hidden)
         # Named twice: it is refused for good only if both say so.
         is_retried = entry["retriable"] or failures.get(index, "") is None
         failures[index] = None if is_retried else error
     return failures
+
+
+def _kept(error: str, hidden: Iterable[str]) -> str:
+    """Return what is kept of the gateway's words: it may quote how it was addressed."""
+    for word in hidden:
+        if word:
+            error = error.replace(word, "***")
+    return storable(error, MAX_ERROR)
 
 
 def _is_failure(entry: Any, size: int) -> bool:

@@ -201,6 +201,29 @@ def test_a_signer_that_fails_is_a_configuration_fault_that_tells_no_secret(
     assert gateway.requests == []
 
 
+def signing_at_length(_: OutgoingRequest) -> Mapping[str, str]:
+    return {"Authorization": "Mine 0123456789", "X-Region": "eu"}
+
+
+def test_an_answer_knows_what_of_it_is_to_be_hidden(
+    gateway: ScriptedGateway, make_sink: MakeSink
+) -> None:
+    reply = answered(make_sink(gateway.settings(), signing_at_length).send(MESSAGES))
+
+    assert reply.hidden == (SECRET, "Mine 0123456789", "0123456789")
+
+
+def test_a_line_of_the_header_that_is_none_is_not_logged(
+    make_sink: MakeSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = Scripted(headers={"X": "1\r\nHydro ab"}, declares_length=False)
+    with ScriptedGateway([answer]) as gateway:
+        reply = answered(make_sink(gateway.settings()).send(MESSAGES))
+
+    assert reply.status == 200
+    assert caplog.messages == []
+
+
 def by_secret(known: str) -> Callable[[Received], Scripted]:
     """Answer as a gateway does that knows one secret."""
 

@@ -303,3 +303,14 @@ def test_neither_headers_nor_body_of_an_answer_are_shown() -> None:
     answer = Answer(status=200, headers={"Set-Cookie": "hidden"}, body=b"hidden")
 
     assert "hidden" not in repr(answer)
+
+
+def test_of_the_reason_what_the_gateway_must_not_know_of_is_not_kept() -> None:
+    body = {
+        "failures": [{"index": 0, "error": "not s3cret, Hydro ab", "retriable": False}]
+    }
+    answer = Answer(
+        status=422, body=json.dumps(body).encode(), hidden=("s3cret", "Hydro ab", "")
+    )
+
+    assert judge(answer, size=1, now=NOW).rejected == ((0, "not ***, ***"),)

@@ -11,12 +11,6 @@ import contextlib
 import socket
 import threading
 from types import TracebackType
-from typing import Any, Final
-
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-
-from hydro_hooks.forking import waiting
 
 _of_thread = threading.local()
 
@@ -69,62 +63,8 @@ def _shut_down(handle: socket.socket) -> None:
         handle.shutdown(socket.SHUT_RDWR)
 
 
-class _Ended:
-    """Added to a connection: the thread's deadline watches its socket."""
-
-    _handle: socket.socket | None = None
-
-    def _new_conn(self) -> socket.socket:
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]
-        # A second handle, since TLS takes the first one over; both are one connection.
-        self._handle = made.dup()
-        _watch(self._handle)
-        return made
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request, also on a connection kept alive since an earlier one."""
-        # Any: passed on to urllib3 unread.
-        if self._handle is not None:
-            _watch(self._handle)
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-    def getresponse(self) -> Any:
-        """Wait for the answer's head."""
-        # Any: urllib3's own, or the standard library's.
-        with waiting():
-            return super().getresponse()  # type: ignore[misc]
-
-    def close(self) -> None:
-        """Close both handles."""
-        super().close()  # type: ignore[misc]
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
-
-
-def _watch(handle: socket.socket) -> None:
+def watch(handle: socket.socket) -> None:
+    """Have the deadline of this thread, if there is one, end a connection."""
     deadline: Deadline | None = getattr(_of_thread, "deadline", None)
     if deadline is not None:
         deadline.watch(handle)
-
-
-class _Http(_Ended, HTTPConnection):
-    pass
-
-
-class _Https(_Ended, HTTPSConnection):
-    pass
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https
-
-
-pool_classes: Final[dict[str, type[HTTPConnectionPool]]] = {
-    "http": _HttpPool,
-    "https": _HttpsPool,
-}

@@ -11,7 +11,8 @@ import contextlib
 import logging
 import os
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,7 +26,8 @@ from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.settings import Settings, check_base_url
 from hydro_hooks.signing import HydroHmac, OutgoingRequest, Signer, signer_named
 from hydro_hooks.sinks import Message
-from hydro_hooks.sinks.deadline import Deadline, pool_classes
+from hydro_hooks.sinks.connections import pool_classes
+from hydro_hooks.sinks.deadline import Deadline
 from hydro_hooks.verdict import Answer, Fault
 
 CLUSTER: Final = "potomac"
@@ -33,6 +35,9 @@ CONNECT_SECONDS: Final = 3.0
 TOTAL_SECONDS: Final = 10.0
 MAX_ANSWER: Final = 1 << 20
 """Bytes read of an answer's body; the rest is not waited for."""
+
+MIN_SIGNATURE: Final = 8
+"""Letters that a signature has at least; what is shorter hides in every other word."""
 
 _CHUNK: Final = 1 << 14
 _REFUSED: Final = (401, 403)
@@ -74,6 +79,7 @@ class HttpSink:
         check_base_url(settings.base_url)
         self._url = settings.base_url
         self._app = settings.app
+        self._secrets = settings.secrets
         if signer is None and settings.signer is not None:
             signer = signer_named(settings.signer)
         self._signer = signer or HydroHmac(settings.secrets)
@@ -133,7 +139,8 @@ class HttpSink:
 
     def _signed(self, request: OutgoingRequest, signer: Signer) -> Answer | Fault:
         try:
-            prepared = self._prepare(request, signer)
+            headers = dict(signer(request))
+            prepared = self._prepare(request, headers)
         except Exception as error:
             # A user's signer may raise anything; what it says may hold a secret.
             problem = (
@@ -141,13 +148,16 @@ class HttpSink:
                 f" ({type(error).__name__}): check the signer and its secrets"
             )
             return Fault(problem=problem, is_passing=False)
-        return self._post(prepared)
+        reply = self._post(prepared)
+        if isinstance(reply, Fault):
+            return reply
+        return replace(reply, hidden=(*self._secrets, *_signatures(headers.values())))
 
     def _prepare(
-        self, request: OutgoingRequest, signer: Signer
+        self, request: OutgoingRequest, signed: Mapping[str, str]
     ) -> requests.PreparedRequest:
         headers: Mapping[str, str] = {
-            **signer(request),
+            **signed,
             "Content-Type": "application/json",
             "X-Hydro-App": self._app,
             "User-Agent": "hydro-hooks",
@@ -155,9 +165,12 @@ class HttpSink:
             # Nothing is unpacked: an answer's size is what was read of it.
             "Accept-Encoding": "identity",
         }
-        return requests.Request(
+        prepared = requests.Request(
             request.method, request.url, headers=headers, data=request.body
         ).prepare()
+        for name, value in prepared.headers.items():
+            _check_letters(name, value)
+        return prepared
 
     def _post(self, request: requests.PreparedRequest) -> Answer | Fault:
         deadline = Deadline(self._total_seconds)
@@ -215,6 +228,26 @@ def body_of(messages: Sequence[Message]) -> bytes:
         for message in messages
     ]
     return schema.dumps({"events": events}).encode()
+
+
+def _signatures(values: Iterable[Any]) -> Iterator[str]:
+    """Yield what of a signer's headers is to be hidden: of `Hydro HEX` also the HEX.
+
+    Any: a user's signer may give bytes.
+    """
+    for value in values:
+        text = value.decode("latin-1") if isinstance(value, bytes) else value
+        for word in (text, text.rpartition(" ")[2]):
+            if len(word) >= MIN_SIGNATURE:
+                yield word
+
+
+def _check_letters(name: str | bytes, value: str | bytes) -> None:
+    """Raise `UnicodeEncodeError` now for what could not be sent."""
+    if isinstance(name, str):
+        name.encode("ascii")
+    if isinstance(value, str):
+        value.encode("latin-1")
 
 
 def _chunks(raw: HTTPResponse) -> Iterator[bytes]:
