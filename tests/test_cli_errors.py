@@ -68,6 +68,7 @@ def test_a_date_that_is_none_is_wrong_usage_and_shows_the_form(
         (("why", HOST, "--database", "host=h password=hunter2"), "it is not a data"),
         (("relay", "--json", "--database", "sqlite:///x"), "--json needs --once"),
         (("why", HOST, "--database", "x://u:hunter2@h/d"), "no known database"),
+        (("why", HOST, "--database", "mysql+pymysql://u:p@hunter2@h/d"), "as %40"),
         (("why", HOST, "--database", "postgresql://u:hunter2@h:x/d"), "not a database"),
         (
             ("why", HOST, "--database", "sqlite+aiosqlite:///x"),
@@ -161,10 +162,10 @@ def test_a_password_that_a_database_repeats_is_hidden() -> None:
     url = make_url("postgresql+psycopg://someone:hunter2@db.example/app?password=p4")
 
     with pytest.raises(DatabaseError) as error, explained(url):
-        raise DatabaseError('no entry for password "hunter2"')  # noqa: EM101, TRY003
+        raise DatabaseError('neither "hunter2" nor "p4" fits')  # noqa: EM101, TRY003
 
     assert str(error.value) == (
-        'postgresql+psycopg://someone:***@db.example/app: no entry for password "***"'
+        'postgresql+psycopg://someone:***@db.example/app: neither "***" nor "***" fits'
     )
 
 

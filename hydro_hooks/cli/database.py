@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine
@@ -13,6 +15,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from hydro_hooks.cli.parameters import driver_remedy
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.tables import missing_tables
+
+_PASSWORDS: Final = ("password", "passwd", "sslpassword", "ssl_key_password")
+"""Parameters of drivers that a URL may have a password in."""
 
 
 @contextmanager
@@ -94,8 +99,9 @@ def _reason(error: SQLAlchemyError) -> str:
 def _line(url: URL, words: str) -> str:
     shown = url.set(query={}).render_as_string(hide_password=True)
     words = _first_line(words)
-    if url.password:
-        words = words.replace(str(url.password), "***")
+    found = [url.normalized_query.get(name, ()) for name in _PASSWORDS]
+    for password in filter(None, [url.password, *chain(*found)]):
+        words = words.replace(str(password), "***")
     return f"{shown}: {words}"
 
 

@@ -59,6 +59,9 @@ def database_url(
     except NoSuchModuleError:
         message = f"{url.drivername!r} is no known database; {_URL_FORM}"
         raise click.BadParameter(message) from None
+    if "@" in (url.host or ""):  # where the rest of a password is then told as the host
+        message = "there is an @ in its user name or password; write it as %40"
+        raise click.BadParameter(message)
     if is_async:
         ours = _OUR_DRIVERS.get(url.get_backend_name(), "another driver")
         message = f"{url.drivername} is an async driver; write {ours}:// instead"
