@@ -9,14 +9,13 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from click.testing import Result
+from database_users import PASSWORD, own, user_without
 from databases import Database
 from delivering import SHARD
 from kafka_cluster import KafkaCluster
@@ -38,7 +37,6 @@ from hydro_hooks.testing.gateway import LocalGateway
 __all__ = ["untrusted", "url"]
 
 OTHER_SECRET = "b5ce9e57c0ab7d5c9d3b8f6c9d7f2f41"
-PASSWORD = "hunter2"
 SETTINGS = ["settings", "schema", "signer"]
 DATABASE = ["database", "clock", "tables", "writing", "waiting", "rejected"]
 GATEWAY = ["gateway", "signature"]
@@ -318,15 +316,6 @@ def test_a_file_that_is_no_database_fails(tmp_path: Path) -> None:
     assert "failed" in {found["database"][0], found["tables"][0]}
 
 
-@contextmanager
-def own(database: Database) -> Iterator[Engine]:
-    """Yield an engine on a database of the test's own, with our tables."""
-    engine = database.engine()
-    tables.create_tables(engine)
-    yield engine
-    engine.dispose()
-
-
 def test_each_table_that_is_missing_is_named(database: Database) -> None:
     with own(database) as engine:
         tables.shard.drop(engine)
@@ -392,50 +381,13 @@ STEPS = {
 }
 
 
-@contextmanager
-def without(database: Database, table: str, privilege: str) -> Iterator[str]:
-    """Yield the URL for a user who has all privileges on our tables but one."""
-    name = f"hydro_doctor_{os.getpid()}"
-    is_postgresql = database.kind == "postgresql"
-    user = name if is_postgresql else f"{name}@'%'"
-    login = (
-        f"LOGIN PASSWORD '{PASSWORD}'"
-        if is_postgresql
-        else (f"IDENTIFIED BY '{PASSWORD}'")
-    )
-    rights = {
-        (each, right)
-        for each in tables.metadata.tables
-        for right in ("SELECT", "INSERT", "UPDATE", "DELETE")
-    } - {(table, privilege)}
-    with own(database) as engine:
-        with engine.begin() as connection:
-            connection.execute(text(f"CREATE USER {user} {login}"))
-        try:
-            with engine.begin() as connection:
-                for each, right in rights:
-                    connection.execute(text(f"GRANT {right} ON {each} TO {user}"))
-                if is_postgresql and privilege != "USAGE":
-                    connection.execute(
-                        text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {user}")
-                    )
-            yield database.url.set(username=name, password=PASSWORD).render_as_string(
-                hide_password=False
-            )
-        finally:
-            with engine.begin() as connection:
-                if is_postgresql:
-                    connection.execute(text(f"DROP OWNED BY {user}"))
-                connection.execute(text(f"DROP USER {user}"))
-
-
 @pytest.mark.parametrize(("right", "step"), STEPS.items(), ids=STEPS.values())
 def test_a_privilege_that_is_missing_is_told_by_what_it_stops(
     database: Database, right: tuple[str, str], step: str
 ) -> None:
     if database.kind == "sqlite":
         pytest.skip("SQLite has no privileges")
-    with without(database, *right) as place:
+    with user_without(database, *right) as place:
         found = examined(place)
 
     assert found["writing"][0] == "failed"
@@ -447,7 +399,7 @@ def test_a_privilege_that_is_missing_is_told_by_what_it_stops(
 def test_a_sequence_that_may_not_be_used_is_told(database: Database) -> None:
     if database.kind != "postgresql":
         pytest.skip("only PostgreSQL has sequences of their own rights")
-    with without(database, "hydro_outbox_seq_seq", "USAGE") as place:
+    with user_without(database, "hydro_outbox_seq_seq", "USAGE") as place:
         found = examined(place)
 
     assert found["writing"][0] == "failed"
