@@ -56,6 +56,7 @@ class Receiver:
             before the answer leaves.
 
     Attributes:
+        signature: What a request is to be signed with; it may be changed at any time.
         deliveries: What was accepted, in order, repeats included.
         forged: Requests with a wrong signature; they are answered 401.
     """
@@ -65,7 +66,7 @@ class Receiver:
         self.deliveries: list[Delivery] = []
         self.forged = 0
         self._lock = threading.Lock()
-        self._signature = HydroHmac([SECRET])
+        self.signature = HydroHmac([SECRET])
         self._port = 0
 
     def __enter__(self) -> Self:
@@ -91,7 +92,7 @@ class Receiver:
 
     def _answer(self, request: Received) -> Scripted:
         signature = header(request, "Authorization")
-        if not self._signature.verify(request.body, signature):
+        if not self.signature.verify(request.body, signature):
             with self._lock:
                 self.forged += 1
             return Scripted(status=401)
