@@ -418,17 +418,55 @@ def test_a_file_that_cannot_be_written_is_told(app: str) -> None:
     assert found["waiting"][0] == "ok"
 
 
-def test_a_file_that_another_holds_is_told(app: str) -> None:
-    engine = create_engine(app)
-    with engine.connect() as connection:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+AGAINST_WRITERS = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "LOCK TABLE hydro_outbox IN EXCLUSIVE MODE",
+    "mariadb": "LOCK TABLES hydro_outbox READ",
+}
+AGAINST_ALL = {
+    "sqlite": "BEGIN EXCLUSIVE",
+    "postgresql": "LOCK TABLE hydro_outbox",
+    "mariadb": "LOCK TABLES hydro_outbox WRITE",
+}
 
-        found = examined(f"{app}?timeout=0.1")
-    engine.dispose()
+
+@pytest.mark.parametrize(
+    ("locks", "checks"),
+    [(AGAINST_WRITERS, ["writing"]), (AGAINST_ALL, ["tables", "writing", "waiting"])],
+    ids=["writers", "all"],
+)
+def test_a_table_that_another_holds_is_told_and_not_waited_for_long(
+    database: Database, locks: dict[str, str], checks: list[str]
+) -> None:
+    place = database.text_url
+    if database.kind == "sqlite":
+        place = f"{place}?timeout=0.1"
+    with own(database):
+        holder = create_engine(place)
+        with holder.connect() as connection:
+            connection.exec_driver_sql(locks[database.kind])
+            found = examined(place)
+            connection.invalidate()  # and the lock ends with it
+        holder.dispose()
+
+    failed = [check for check, (outcome, _) in found.items() if outcome == "failed"]
+    assert failed
+    assert set(failed) <= set(checks)
+    for check in failed:
+        words = found[check][1]
+        assert "lock" in words.lower()
+        assert words.endswith(": end the transaction of another process that holds it")
+
+
+def test_a_server_that_only_reads_is_told(database: Database) -> None:
+    if database.kind != "postgresql":
+        pytest.skip("PostgreSQL takes it as an option of the connection")
+    with own(database):
+        options = quote("-cdefault_transaction_read_only=on")
+        found = examined(f"{database.text_url}?options={options}")
 
     assert found["writing"][0] == "failed"
-    assert "database is locked" in found["writing"][1]
-    assert "end the transaction" in found["writing"][1]
+    assert "give the URL of the server that is written to" in found["writing"][1]
 
 
 def slow(database: Database, engine: Engine) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from sqlalchemy import URL, Engine
+from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import claims, diagnosis
 from hydro_hooks.claims import Wanted
@@ -22,7 +23,7 @@ from hydro_hooks.cli.parameters import (
 from hydro_hooks.cli.terminal import FAILED, counted, logs_on_stderr, write, write_json
 from hydro_hooks.cli.waiting import waiting_lines
 from hydro_hooks.diagnosis import Finding, Outcome
-from hydro_hooks.errors import ConfigurationError, HydroHooksError
+from hydro_hooks.errors import ConfigurationError, DatabaseError, HydroHooksError
 from hydro_hooks.settings import KAFKA, Settings
 
 _WIDTH = max(len(outcome.value) for outcome in Outcome)
@@ -108,12 +109,8 @@ def _examine_configuration(report: _Report, url: str | None) -> Settings | None:
 
 
 def _examine_database(report: _Report, url: URL) -> None:
-    def on_engine(examine: Callable[[Engine], Finding]) -> Finding:
-        with opened(url) as engine:
-            return examine(engine)
-
     def look(check: str, examine: Callable[[Engine], Finding]) -> bool:
-        return report.look(check, partial(on_engine, examine))
+        return report.look(check, partial(_on_engine, url, examine))
 
     needing_tables = ("writing", "waiting", "rejected")
     if not report.look("database", partial(_examine_server, url)):
@@ -127,6 +124,19 @@ def _examine_database(report: _Report, url: URL) -> None:
     look("writing", diagnosis.examine_writing)
     look("waiting", _examine_waiting)
     look("rejected", _examine_rejected)
+
+
+def _on_engine(url: URL, examine: Callable[[Engine], Finding]) -> Finding:
+    try:
+        with opened(url) as engine:
+            diagnosis.never_wait_long(engine)
+            return examine(engine)
+    except DatabaseError as error:
+        said = error.__cause__
+        if isinstance(said, DBAPIError) and "lock" in str(said.orig).lower():
+            message = f"{error}: {diagnosis.LOCK_REMEDY}"
+            raise DatabaseError(message) from error
+        raise
 
 
 def _examine_server(url: URL) -> Finding:

@@ -10,17 +10,20 @@ from hydro_hooks.diagnosis.configuration import (
     examine_signer,
 )
 from hydro_hooks.diagnosis.database import (
+    LOCK_REMEDY,
     examine_clock,
     examine_server,
     examine_tables,
     examine_writing,
     has_known_kind,
+    never_wait_long,
 )
 from hydro_hooks.diagnosis.findings import Finding, Outcome
 from hydro_hooks.diagnosis.gateway import examine_gateway
 from hydro_hooks.diagnosis.topic import examine_topic
 
 __all__ = [
+    "LOCK_REMEDY",
     "Finding",
     "Outcome",
     "examine_clock",
@@ -33,4 +36,5 @@ __all__ = [
     "examine_topic",
     "examine_writing",
     "has_known_kind",
+    "never_wait_long",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     URL,
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Engine,
     Table,
     delete,
+    event,
     insert,
     inspect,
     literal,
@@ -35,6 +36,11 @@ from hydro_hooks.outbox import PAYLOAD_SCHEMA, record
 MAX_SKEW: Final = timedelta(seconds=5)
 """How far the clocks may be apart."""
 
+MAX_WAIT_SECONDS: Final = 3
+"""The longest wait for a lock."""
+
+LOCK_REMEDY: Final = "end the transaction of another process that holds it"
+
 NO_SHARD: Final = -1
 """A number that no shard has."""
 
@@ -45,6 +51,30 @@ _MIGRATION: Final = "a migration from hydro_hooks.metadata"
 def has_known_kind(url: URL) -> None:
     """Raise `ConfigurationError` unless the relay knows this kind of database."""
     clock(url.get_dialect()())
+
+
+def never_wait_long(engine: Engine) -> None:
+    """Have its connections give up where another holds a table for long.
+
+    SQLite does by itself, by the `timeout` of its URL.
+    """
+    if engine.dialect.name == "sqlite":
+        return
+    statement = (
+        f"SET SESSION lock_wait_timeout = {MAX_WAIT_SECONDS},"
+        f" innodb_lock_wait_timeout = {MAX_WAIT_SECONDS}"
+    )
+    if engine.dialect.name == "postgresql":
+        statement = f"SET lock_timeout = '{MAX_WAIT_SECONDS}s'"
+
+    def prepare(dbapi_connection: Any, _record: object) -> None:
+        # Any: a connection of whichever driver.
+        cursor = dbapi_connection.cursor()
+        cursor.execute(statement)
+        cursor.close()
+        dbapi_connection.commit()  # else the first rollback takes it back
+
+    event.listen(engine, "connect", prepare)
 
 
 def examine_server(engine: Engine) -> Finding:
@@ -170,14 +200,16 @@ def _copy(
 
 
 def _remedy(dialect: str, words: str) -> str:
-    if dialect != "sqlite":
-        return (
-            "GRANT this user SELECT, INSERT, UPDATE and DELETE on the hydro_ tables (on"
-            " PostgreSQL also USAGE on their sequences)"
-        )
-    if "locked" in words:
-        return "end the transaction of another process that holds the file"
-    return "make the file and its folder writable for this user"
+    if "lock" in words.lower():
+        return LOCK_REMEDY
+    if dialect == "sqlite":
+        return "make the file and its folder writable for this user"
+    if "read-only" in words:
+        return "give the URL of the server that is written to, or let this one be"
+    return (
+        "GRANT this user SELECT, INSERT, UPDATE and DELETE on the hydro_ tables (on"
+        " PostgreSQL also USAGE on their sequences)"
+    )
 
 
 def examine_clock(engine: Engine) -> Finding:
