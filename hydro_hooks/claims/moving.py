@@ -38,10 +38,16 @@ def move_rows(
         seqs: Which rows, at least one.
         values: What else is to be known of them, by column.
     """
-    copy = _copy(table, tuple(values))
-    told = {f"the_{name}": value for name, value in values.items()}
-    connection.execute(copy, {"seqs": seqs, **told})
+    copy_rows(connection, table, seqs, values)
     connection.execute(_DELETE, {"seqs": seqs})
+
+
+def copy_rows(
+    connection: Connection, table: Table, seqs: Sequence[int], values: dict[str, Any]
+) -> None:
+    """Copy rows of the outbox into `table`, as `move_rows()` does before it deletes."""
+    told = {f"the_{name}": value for name, value in values.items()}
+    connection.execute(_copy(table, tuple(values)), {"seqs": seqs, **told})
 
 
 @functools.cache

@@ -18,7 +18,6 @@ from sqlalchemy import (
     event,
     insert,
     inspect,
-    literal,
     select,
     text,
     update,
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import claims, tables
+from hydro_hooks.claims.moving import copy_rows
 from hydro_hooks.claims.transactions import clock
 from hydro_hooks.diagnosis.findings import Finding, failed, passed
 from hydro_hooks.diagnosis.sample import sample_event
@@ -50,7 +50,7 @@ _MIGRATION: Final = "a migration from hydro_hooks.metadata"
 
 def has_known_kind(url: URL) -> None:
     """Raise `ConfigurationError` unless the relay knows this kind of database."""
-    clock(url.get_dialect()())
+    clock(url.get_dialect().name)
 
 
 def never_wait_long(engine: Engine) -> None:
@@ -165,16 +165,18 @@ def _steps(connection: Connection, event: Event) -> Iterator[str]:
     """Do what recording and delivering do; say of each step first what it is."""
     yield "INSERT into hydro_outbox"
     record(connection, [event])
+    outbox = tables.outbox
+    is_mine = outbox.c.id == event.id
+    seqs = connection.scalars(select(outbox.c.seq).where(is_mine)).all()
     now = datetime.now(UTC)
     shared = {"schema": PAYLOAD_SCHEMA, "attempts": 1}
     yield "INSERT into hydro_journal"
-    _copy(connection, event, tables.journal, {**shared, "settled_at": now})
+    copy_rows(connection, tables.journal, seqs, {**shared, "settled_at": now})
     yield "INSERT into hydro_rejected"
     refusal = {**shared, "rejected_at": now, "error": "none"}
-    _copy(connection, event, tables.rejected, refusal)
+    copy_rows(connection, tables.rejected, seqs, refusal)
     yield "DELETE from hydro_outbox"
-    outbox = tables.outbox
-    connection.execute(delete(outbox).where(outbox.c.id == event.id))
+    connection.execute(delete(outbox).where(is_mine))
     shard = tables.shard
     nowhere = shard.c.shard == NO_SHARD
     yield "INSERT into hydro_shard"
@@ -185,18 +187,6 @@ def _steps(connection: Connection, event: Event) -> Iterator[str]:
     )
     yield "UPDATE of hydro_shard"
     connection.execute(update(shard).where(nowhere).values(attempts=1))
-
-
-def _copy(
-    connection: Connection, event: Event, table: Table, values: dict[str, object]
-) -> None:
-    outbox = tables.outbox
-    names = [column.name for column in table.columns if column.name in outbox.columns]
-    added = [literal(value, table.columns[name].type) for name, value in values.items()]
-    source = select(*(outbox.columns[name] for name in names), *added).where(
-        outbox.c.id == event.id
-    )
-    connection.execute(insert(table).from_select([*names, *values], source))
 
 
 def _remedy(dialect: str, words: str) -> str:
@@ -214,7 +204,7 @@ def _remedy(dialect: str, words: str) -> str:
 
 def examine_clock(engine: Engine) -> Finding:
     """Say how far the app's clock, which is this machine's, is from the database's."""
-    statement = select(clock(engine.dialect))
+    statement = select(clock(engine.dialect.name))
     with engine.connect() as connection:
         connection.execute(statement)  # what is made once takes its time now
         before = datetime.now(UTC)
