@@ -241,7 +241,8 @@ def test_the_events_that_a_mute_422_is_about_are_found(
         return Scripted(status=422, body=b"") if is_poisoned else Scripted()
 
     stage.receiver.script = refuse
-    for integration in range(BATCHES):
+    batches = 1 if number == "11d" else BATCHES  # success elsewhere begins a new row
+    for integration in range(batches):
         events = [sample_event(**written(integration, n % 7)) for n in range(50)]
         ids = record(stage.engine, events)
         poison |= {ids[place] for place in places}
@@ -256,8 +257,8 @@ def test_the_events_that_a_mute_422_is_about_are_found(
 
     found = stage.concluded(
         number,
-        f"422 without a body, {words}: {requests / BATCHES:.0f} requests",
-        runs=BATCHES,
+        f"422 without a body, {words}: {requests / batches:.0f} requests",
+        runs=batches,
         seconds={"drained": drained},
     )
     assert found.flaws == []
