@@ -1,23 +1,16 @@
-"""The outbox: events committed with the change that made them, waiting for delivery.
-
-Recording is one INSERT into `hydro_outbox` in the change's own transaction, one for
-each 500 events. Delivery is at least once: a receiver knows a repeat by the event's id.
-"""
+"""Writing events into the outbox, in the transaction of the change itself."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from json.encoder import encode_basestring as quoted
 from typing import Any, Final
 from weakref import WeakKeyDictionary
-from zlib import crc32
 
-from sqlalchemy import Connection, Dialect, func, insert, select
+from sqlalchemy import Connection, Dialect, insert
 
-from hydro_hooks import schema
 from hydro_hooks.event import (
     MAX_VALUE,
     NO_VALUES,
@@ -26,14 +19,22 @@ from hydro_hooks.event import (
     key_as_text,
     to_the_millisecond,
 )
-from hydro_hooks.tables import SHARDS, journal, outbox, rejected
+from hydro_hooks.outbox.rows import OURS, row_of, shard_of, text_or_none
+from hydro_hooks.tables import outbox
 from hydro_hooks.transition import Transition
 
-PAYLOAD_SCHEMA = "jira.v1.Action"
-"""The schema of `hydro_outbox.payload`, whatever is sent in the end."""
+COLUMNS: Final = tuple(
+    column.name for column in outbox.columns if column is not outbox.c.seq
+)
+"""The columns that are written; the database numbers the rows."""
 
-OURS = "hydro_hooks"
-"""Execution option of our own statements in the app's transactions."""
+CHUNK: Final = 500
+"""Events in one INSERT: a transaction may make 100,000, and memory is not for those."""
+
+before_writing: Final[list[Callable[[], None]]] = []
+"""Called before this process writes events."""
+
+_NAMED: Final = re.compile(r"%\((\w+)\)s")
 
 
 class _Insert:
@@ -89,19 +90,6 @@ class _Insert:
             values[place] = process(values[place])
         return tuple(values)
 
-
-COLUMNS: Final = tuple(
-    column.name for column in outbox.columns if column is not outbox.c.seq
-)
-"""The columns that are written; the database numbers the rows."""
-
-CHUNK: Final = 500
-"""Events in one INSERT: a transaction may make 100,000, and memory is not for those."""
-
-before_writing: Final[list[Callable[[], None]]] = []
-"""Called before this process writes events."""
-
-_NAMED: Final = re.compile(r"%\((\w+)\)s")
 
 _inserts: WeakKeyDictionary[Dialect, _Insert] = WeakKeyDictionary()
 
@@ -197,7 +185,7 @@ class Recording:
             aggregate_id,
             shared.type,
             payload + shared.tail,
-            crc32(aggregate_id.encode()) % SHARDS,
+            shard_of(aggregate_id),
             *shared.before_key,
             key,
             shared.action,
@@ -253,7 +241,7 @@ class _Shared:
         self.before_key = (transaction_id, statement.moment(moment), association)
         self.after_values = (
             cause.reason,
-            _text_or_none(cause.github_actor),
+            text_or_none(cause.github_actor),
             cause.jira_actor,
             cause.note,
             origin,
@@ -271,101 +259,3 @@ def _told_id(value: Any) -> tuple[str, str]:
         return text, text
     text = cleaned(str(value))
     return text, quoted(text)
-
-
-def row_of(event: Event) -> dict[str, Any]:
-    """Return an event as a row of the outbox, without `seq`."""
-    payload = schema.load(PAYLOAD_SCHEMA).project(event)
-    return {
-        "id": event.id,
-        "aggregatetype": event.association,
-        "aggregateid": event.aggregate_id,
-        "type": event.type,
-        "payload": schema.dumps(payload),
-        "shard": shard_of(event.aggregate_id),
-        **searchable_row(event),
-    }
-
-
-def searchable_row(event: Event) -> dict[str, Any]:
-    """Return the columns by which an event is found, in every table that holds it."""
-    return {
-        "transaction_id": event.transaction_id,
-        "occurred_at": event.occurred_at,
-        "association": event.association,
-        "subject_id": event.subject_id,
-        "action": event.action.value,
-        "state": None if event.state is None else event.state.value,
-        "github_installation_id": _text_or_none(event.github_installation_id),
-        "jira_hostname": event.jira_hostname,
-        "jira_integration_id": _text_or_none(event.jira_integration_id),
-        "reason": event.reason,
-        "github_actor": _text_or_none(event.github_actor),
-        "jira_actor": event.jira_actor,
-        "note": event.note,
-        "origin": event.origin,
-    }
-
-
-def shard_of(aggregate_id: str) -> int:
-    """Return the shard that delivers an aggregate, 0 to 15."""
-    return crc32(aggregate_id.encode()) % SHARDS
-
-
-def event_in(row: Mapping[str, Any]) -> Event:
-    """Return the event of a row of the outbox or of `hydro_rejected`."""
-    value = schema.parse(row["payload"])
-    event = schema.event_from(value, received_at=row["occurred_at"])
-    if event is None:  # written by record(), so it names its action
-        message = f"outbox row {row['seq']} holds no event of ours"
-        raise ValueError(message)
-    return event
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """What is recorded and not delivered yet.
-
-    Args:
-        count: Events in the outbox.
-        oldest_occurred_at: When the first of them occurred, UTC; None without any.
-    """
-
-    count: int
-    oldest_occurred_at: datetime | None
-
-
-def waiting(connection: Connection) -> Waiting:
-    """Return how many events wait for delivery, and since when."""
-    first = select(outbox.c.occurred_at).order_by(outbox.c.seq).limit(1)
-    count = connection.scalar(select(func.count()).select_from(outbox))
-    return Waiting(count=count or 0, oldest_occurred_at=connection.scalar(first))
-
-
-def last_event(
-    connection: Connection, association: str, subject_id: str
-) -> Event | None:
-    """Return what was recorded last of a subject; None where nothing ever was.
-
-    Args:
-        connection: On the app's database.
-        association: What the subject stands for.
-        subject_id: Its key as text.
-    """
-    found: list[Any] = []
-    for table in (outbox, rejected, journal):  # wherever it has gone meanwhile
-        newest = (
-            select(table.c.seq, table.c.payload, table.c.occurred_at)
-            .where(table.c.association == association)
-            .where(table.c.subject_id == subject_id)
-            .order_by(table.c.seq.desc())
-            .limit(1)
-        )
-        rows = connection.execute(newest, execution_options={OURS: True})
-        found += rows.mappings().all()
-    latest = max(found, key=lambda row: int(row["seq"]), default=None)
-    return None if latest is None else event_in(dict(latest))
-
-
-def _text_or_none(value: int | str | None) -> str | None:
-    return None if value is None else str(value)
