@@ -99,14 +99,14 @@ def test_nothing_waits_in_an_empty_outbox(engine: Engine) -> None:
     assert waiting == outbox.Waiting(count=0, oldest_occurred_at=None)
 
 
-def test_what_waits_is_counted_from_the_oldest_on(engine: Engine) -> None:
-    oldest = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
-    record(engine, [sample_event(), sample_event(occurred_at=oldest), sample_event()])
+def test_what_waits_is_counted_from_the_first_on(engine: Engine) -> None:
+    first = datetime(2026, 1, 2, 3, 4, 5, 678_000, tzinfo=UTC)
+    record(engine, [sample_event(occurred_at=first), sample_event(), sample_event()])
 
     with engine.connect() as connection:
         waiting = outbox.waiting(connection)
 
-    assert waiting == outbox.Waiting(count=3, oldest_occurred_at=oldest)
+    assert waiting == outbox.Waiting(count=3, oldest_occurred_at=first)
 
 
 def odd_text(most: int) -> st.SearchStrategy[str]:
