@@ -6,8 +6,6 @@ model that this one is related to may not be imported yet.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ from sqlalchemy.exc import NoInspectionAvailable
 from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import Mapper
 
+from hydro_hooks.derived import following_update, sources
 from hydro_hooks.errors import ConfigurationError, MappingError
 from hydro_hooks.fields import Field, Meaning, field_of, flag_of, stored_as_given
 from hydro_hooks.transition import State, Values
@@ -259,10 +258,10 @@ def track(
         present=there,
         are_numbers=tuple(isinstance(key.type, Integer) for key in mapper.primary_key),
         key_attributes=keys,
-        flag_attributes=_sources(mapper, flag.watched if flag else frozenset()),
-        presence_attributes=_sources(mapper, presence),
+        flag_attributes=sources(mapper, flag.watched if flag else frozenset()),
+        presence_attributes=sources(mapper, presence),
         watched=watched,
-        follows_update=watched & _following_update(mapper),
+        follows_update=watched & following_update(mapper),
         columns=frozenset(keyed.union(*(field.own for field in fields))),
         reads_tables=any(field.tables for field in fields),
         is_plain=all(field.attribute is not None for field in fields)
@@ -300,37 +299,6 @@ def _as_number(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text  # the database will say what it thinks of it
-
-
-def _following_update(mapper: Mapper[Any]) -> set[str]:
-    return {
-        mapper.get_property_by_column(column).key
-        for column in _own_columns(mapper)
-        if column.onupdate is not None or column.server_onupdate is not None
-    }
-
-
-def _own_columns(mapper: Mapper[Any]) -> list[Column[Any]]:
-    columns: Iterable[Any] = mapper.columns  # and expressions of column_property()
-    return [column for column in columns if isinstance(column, Column)]
-
-
-def _sources(mapper: Mapper[Any], names: frozenset[str]) -> frozenset[str]:
-    """Return attributes together with those that their values are derived from."""
-    attributes = {
-        column: mapper.get_property_by_column(column).key
-        for column in _own_columns(mapper)
-    }
-    found = set(names)
-    for column, name in attributes.items():
-        if name not in names:
-            continue
-        if column.computed is not None:
-            words = set(re.findall(r"\w+", str(column.computed.sqltext)))
-            found.update(attributes[one] for one in attributes if one.name in words)
-        elif column.onupdate is not None or column.server_onupdate is not None:
-            found.update(attributes.values())
-    return frozenset(found)
 
 
 def refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:
