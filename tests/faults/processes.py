@@ -25,9 +25,6 @@ TESTS: Final = Path(__file__).parents[1]
 READY: Final = "ready"
 """The note of a program that is at work."""
 
-LIFE_SECONDS: Final = 3600
-"""Then a process ends by itself, also when the tests were killed."""
-
 Program = Callable[..., None]
 """What runs in a process: a function of a module, of `Notes` and arguments by name."""
 
@@ -206,7 +203,7 @@ def _run(
     arguments: dict[str, Any],
 ) -> None:
     """Be the process."""
-    signal.alarm(LIFE_SECONDS)
+    threading.Thread(target=_end_with_the_tests, daemon=True).start()
     log = os.open(log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(log, stream)
@@ -214,3 +211,11 @@ def _run(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", force=True
     )
     program(Notes(notes_path), **arguments)
+
+
+def _end_with_the_tests() -> None:
+    """Leave no process behind where the tests themselves were killed."""
+    tests = multiprocessing.parent_process()
+    assert tests is not None
+    tests.join()
+    os._exit(1)

@@ -10,7 +10,7 @@ from faults.forking import CHILD_SECONDS, forking_app
 from faults.lengths import runs
 from faults.stage import Stage
 
-FORKS: Final = runs(short=4, long=500)
+FORKS: Final = runs(short=3, long=500)
 THREADS: Final = 2
 
 

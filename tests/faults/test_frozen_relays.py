@@ -21,7 +21,7 @@ from sqlalchemy import select
 from hydro_hooks import tables
 
 FREEZES: Final = runs(short=1, long=20)
-FREEZES_AT_ANY_TIME: Final = runs(short=4, long=100)
+FREEZES_AT_ANY_TIME: Final = runs(short=3, long=100)
 CHANCE: Final = random.Random()  # noqa: S311 - moments, not secrets
 
 

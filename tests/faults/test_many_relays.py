@@ -18,8 +18,8 @@ from sample_events import rows_in
 
 from hydro_hooks import tables
 
-ROLLS: Final = runs(short=2, long=50)
-CLOCK_SECONDS: Final = runs(short=2, long=60)
+ROLLS: Final = runs(short=1, long=50)
+CLOCK_SECONDS: Final = runs(short=1, long=60)
 HOUR: Final = timedelta(hours=1)
 CHANCE: Final = random.Random()  # noqa: S311 - moments, not secrets
 
