@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -262,6 +263,30 @@ def test_where_no_secret_is_taken_the_first_answer_counts(
     firsts = [request.headers["Authorization"] for request in gateway.requests[::2]]
     assert firsts[0] == firsts[1]
     assert caplog.messages == []
+
+
+def test_a_secret_that_another_thread_takes_to_meanwhile_is_tried_too(
+    make_sink: MakeSink,
+) -> None:
+    judge = by_secret("old")
+    is_taken = threading.Event()
+    requests: list[Received] = []
+
+    def answer(request: Received) -> Scripted:
+        requests.append(request)
+        if len(requests) == 1:
+            return Scripted(status=401, awaits=is_taken)
+        return judge(request)
+
+    with ScriptedGateway(answer) as gateway, ThreadPoolExecutor() as threads:
+        sink = make_sink(replace(gateway.settings(), secrets=("new", "old")))
+        first = threads.submit(sink.send, MESSAGES)
+        gateway.wait_for(1)
+        second = sink.send(MESSAGES)
+        is_taken.set()
+
+        assert answered(second).status == 200
+        assert answered(first.result()).status == 200
 
 
 def test_a_secret_that_is_taken_is_the_only_one_that_is_tried(

@@ -99,9 +99,10 @@ class HttpSink:
     def send(self, messages: Sequence[Message], /) -> Answer | Fault:
         """Send a batch as one request and return what came back."""
         request = self._request(messages)
-        reply = self._signed(request, self._signer)
-        if _is_refused(reply) and isinstance(self._signer, HydroHmac):
-            return self._rotated(request, self._signer) or reply
+        signer = self._signer  # another thread may take to another meanwhile
+        reply = self._signed(request, signer)
+        if _is_refused(reply) and isinstance(signer, HydroHmac):
+            return self._rotated(request, signer) or reply
         return reply
 
     def probe(self) -> Answer | Fault:
