@@ -27,7 +27,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hydro_hooks import claims, outbox
 from hydro_hooks.errors import ConfigurationError
-from hydro_hooks.relay import Progress, Relay
+from hydro_hooks.progress import Progress
+from hydro_hooks.relay import Relay
 
 STALE: Final = timedelta(minutes=2)
 """A relay that has ended no round for so long is stuck."""

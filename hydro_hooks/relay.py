@@ -16,9 +16,9 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -29,6 +29,7 @@ from hydro_hooks.background import Background
 from hydro_hooks.courier import MAX_BATCH, Courier, Tally
 from hydro_hooks.event import Event
 from hydro_hooks.packing import Packer
+from hydro_hooks.progress import Account, Progress
 from hydro_hooks.rounds import Rounds
 from hydro_hooks.settings import Settings
 from hydro_hooks.signing import Signer
@@ -62,27 +63,6 @@ class Counts:
     delivered: int
     rejected: int
     waiting: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """What a relay has done since it was made.
-
-    Args:
-        delivered: Events that the gateway has accepted.
-        rejected: Events refused for good, kept in `hydro_rejected`.
-        lost: Batches whose lease was lost while they were on their way; nothing was
-            written, and another relay has sent them again.
-        passed_at: When it last had looked at all shards that were ready, UTC; None
-            when it never had.
-        problem: Why it cannot work; None when it can.
-    """
-
-    delivered: int = 0
-    rejected: int = 0
-    lost: int = 0
-    passed_at: datetime | None = None
-    problem: str | None = None
 
 
 class Relay:
@@ -138,12 +118,11 @@ class Relay:
         self._sender_of = sender_of or _association
         self._lease = lease
         self._max_batch = max_batch
+        self._account = Account()
         self._courier = self._new_courier()
         if isinstance(engine.pool, (SingletonThreadPool, StaticPool)):
             in_flight = 1  # what is in memory is seen by one thread or connection
         self._in_flight = in_flight
-        self._progress = Progress()
-        self._noting = threading.Lock()
         self._background = Background(
             self.run, abandon=self._abandon, after_fork=self._after_fork
         )
@@ -151,7 +130,7 @@ class Relay:
     @property
     def progress(self) -> Progress:
         """What it has done so far; of the process that asks."""
-        return self._progress
+        return self._account.progress
 
     def start(self) -> None:
         """Deliver in a background thread from now on; again: see that it runs.
@@ -236,7 +215,7 @@ class Relay:
             sender_of=self._sender_of,
             lease=self._lease,
             max_batch=self._max_batch,
-            note=self._note,
+            note=self._account.add,
         )
 
     def _begin(self) -> Rounds | None:
@@ -254,23 +233,13 @@ class Relay:
             rounds.make(stop)
         except Exception as error:
             delay = retry_delay(failures + 1, random=random.uniform)
-            self._note(Tally(), problem=_log_failure(error, delay.total_seconds()))
+            problem = _log_failure(error, delay.total_seconds())
+            self._account.add(problem=problem)
             stop.wait(delay.total_seconds())
             return True
-        self._note(Tally(), passed_at=datetime.now(UTC), problem=None)
+        self._account.add(passed_at=datetime.now(UTC), problem=None)
         stop.wait(POLL_SECONDS)
         return False
-
-    def _note(self, tally: Tally, **changed: Any) -> None:
-        with self._noting:
-            before = self._progress
-            self._progress = replace(
-                before,
-                delivered=before.delivered + tally.delivered,
-                rejected=before.rejected + tally.rejected,
-                lost=before.lost + tally.lost,
-                **changed,
-            )
 
     def _abandon(self) -> None:
         if self._courier is not None:
@@ -278,7 +247,7 @@ class Relay:
                 self._courier.abandon()
 
     def _after_fork(self) -> None:
-        self._noting = threading.Lock()
+        self._account = Account()
         self._courier = self._new_courier()
         if isinstance(self._engine.pool, QueuePool):
             # The parent still uses the connections of the pool.

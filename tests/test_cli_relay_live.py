@@ -31,7 +31,8 @@ from hydro_hooks.cli.terminal import StatusLine
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.metrics import STALE, ailment, serve
 from hydro_hooks.outbox import Waiting
-from hydro_hooks.relay import Progress, Relay
+from hydro_hooks.progress import Progress
+from hydro_hooks.relay import Relay
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 COMMAND = [sys.executable, "-m", "hydro_hooks.cli", "relay"]

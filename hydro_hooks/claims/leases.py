@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    BindParameter,
-    ColumnElement,
-    Connection,
-    Engine,
-    Integer,
-    Select,
-    SmallInteger,
-    and_,
-    bindparam,
-    insert,
-    literal_column,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import IntegrityError
 
+from hydro_hooks.claims import statements
 from hydro_hooks.claims.moving import move_rows
-from hydro_hooks.claims.transactions import clock, read, transaction
+from hydro_hooks.claims.transactions import read, transaction
 from hydro_hooks.event import new_id
-from hydro_hooks.tables import SHARD_INDEX, SHARDS, journal, outbox, rejected, shard
+from hydro_hooks.tables import SHARDS, journal, rejected, shard
 
 MAX_BATCH_BYTES: Final = 256 * 1024
 """Bytes of payload in a batch at most; a single event may be larger."""
@@ -105,7 +88,7 @@ def ready_shards(engine: Engine, *, from_the_bottom: bool = True) -> dict[int, i
     Raises:
         sqlalchemy.exc.DBAPIError: What the database says.
     """
-    statement = _ready(engine.dialect.name, from_the_bottom=from_the_bottom)
+    statement = statements.ready(engine.dialect.name, from_the_bottom=from_the_bottom)
     rows = read(engine, statement)
     if len(rows) < SHARDS:
         _make_shards(engine, {row.shard for row in rows})
@@ -124,96 +107,6 @@ def _make_shards(engine: Engine, there: set[int]) -> None:
             continue  # another relay, started at the same moment, was faster
 
 
-def _is_free(dialect: str) -> ColumnElement[bool]:
-    now = clock(dialect)
-    return and_(
-        or_(shard.c.leased_until.is_(None), shard.c.leased_until <= now),
-        or_(shard.c.not_before.is_(None), shard.c.not_before <= now),
-    )
-
-
-# Statements are made once: what SQLAlchemy takes to make one is more than to run it.
-
-_NUMBER: Final[BindParameter[int]] = bindparam("number", type_=SmallInteger)
-_TOKEN: Final[BindParameter[str]] = bindparam("holder")
-_NOTE: Final = update(shard).where(shard.c.shard == _NUMBER)
-_RELEASE: Final = (
-    update(shard)
-    .where(shard.c.shard == _NUMBER, shard.c.token == _TOKEN)
-    .values(token=None, leased_until=None)
-)
-
-
-@functools.cache
-def _free(dialect: str) -> Select[Any]:
-    return (
-        select(shard.c.attempts, shard.c.fault, clock(dialect).label("now"))
-        .where(shard.c.shard == _NUMBER, _is_free(dialect))
-        .with_for_update(skip_locked=True)
-    )
-
-
-@functools.cache
-def _held(dialect: str) -> Select[Any]:
-    return (
-        select(clock(dialect))
-        .where(shard.c.shard == _NUMBER, shard.c.token == _TOKEN)
-        .with_for_update()
-    )
-
-
-@functools.cache
-def _ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
-    start = literal_column("0", Integer) if from_the_bottom else shard.c.mark
-    first = _in_order(select(outbox.c.seq), dialect, shard.c.shard, start).limit(1)
-    return select(
-        shard.c.shard,
-        _is_free(dialect).label("is_free"),
-        first.scalar_subquery().label("first"),
-    )
-
-
-_NEEDED: Final = (
-    *("seq", "id", "aggregateid", "type", "payload", "occurred_at"),
-    *("association", "subject_id"),
-)
-
-
-@functools.cache
-def _head(dialect: str) -> Select[Any]:
-    statement = select(*(outbox.c[name] for name in _NEEDED))
-    start = bindparam("start", type_=BigInteger)
-    in_order = _in_order(statement, dialect, _NUMBER, start)
-    return in_order.limit(bindparam("most", type_=Integer))
-
-
-def _in_order(
-    statement: Select[Any],
-    dialect: str,
-    number: ColumnElement[int],
-    start: ColumnElement[int],
-) -> Select[Any]:
-    """Return it with the shard's rows from `start` on, by the index made for that.
-
-    Left to itself, an optimizer may take the primary key, which has the order too, and
-    read the rows of all other shards on its way.
-    """
-    if dialect == "postgresql":
-        # The key alone does not give this order, and the first condition is where the
-        # index is entered.
-        return statement.where(
-            tuple_(outbox.c.shard, outbox.c.seq) >= tuple_(number, start),
-            outbox.c.shard <= number,
-        ).order_by(outbox.c.shard, outbox.c.seq)
-    hint = f"FORCE INDEX ({SHARD_INDEX})"
-    return (
-        statement.where(outbox.c.shard == number, outbox.c.seq >= start)
-        .order_by(outbox.c.seq)
-        .with_hint(outbox, hint, "mysql")
-        .with_hint(outbox, hint, "mariadb")
-    )
-
-
 def claim(connection: Connection, number: int, duration: timedelta) -> Lease | None:
     """Lease a shard in the connection's transaction.
 
@@ -226,8 +119,8 @@ def claim(connection: Connection, number: int, duration: timedelta) -> Lease | N
     Returns:
         None when another relay holds it or is about to, or it is backing off.
     """
-    free = _free(connection.dialect.name)
-    row = connection.execute(free, {"number": number}).one_or_none()
+    statement = statements.free(connection.dialect.name)
+    row = connection.execute(statement, {"number": number}).one_or_none()
     if row is None:
         return None
     lease = Lease(
@@ -239,7 +132,7 @@ def claim(connection: Connection, number: int, duration: timedelta) -> Lease | N
     )
     until = row.now + duration
     noted = {"number": number, "token": lease.token, "leased_until": until}
-    connection.execute(_NOTE, noted)
+    connection.execute(statements.NOTE, noted)
     return lease
 
 
@@ -258,7 +151,7 @@ def head(
         limit: Rows at most; fewer where they are large, or of one subject.
     """
     wanted = {"number": number, "start": start, "most": limit}
-    statement = _head(connection.dialect.name)
+    statement = statements.head_of(connection.dialect.name)
     rows = connection.execute(statement, wanted).mappings()
     batch: list[Mapping[str, Any]] = []
     size_bytes = 0
@@ -286,8 +179,8 @@ def settle(connection: Connection, lease: Lease, settlement: Settlement) -> bool
         shard now sends the events again.
     """
     mine = {"number": lease.shard, "holder": lease.token}
-    held = _held(connection.dialect.name)
-    now = connection.execute(held, mine).scalar_one_or_none()
+    statement = statements.held(connection.dialect.name)
+    now = connection.execute(statement, mine).scalar_one_or_none()
     if now is None:
         return False
     _move(connection, lease, settlement, now)
@@ -301,14 +194,14 @@ def settle(connection: Connection, lease: Lease, settlement: Settlement) -> bool
         "is_held": settlement.is_held,
         "mark": settlement.start,
     }
-    connection.execute(_NOTE, noted)
+    connection.execute(statements.NOTE, noted)
     return True
 
 
 def release(connection: Connection, lease: Lease) -> None:
     """Give the shard back, unless it is another's by now."""
     mine = {"number": lease.shard, "holder": lease.token}
-    connection.execute(_RELEASE, mine)
+    connection.execute(statements.RELEASE, mine)
 
 
 def _move(

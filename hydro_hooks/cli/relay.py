@@ -18,7 +18,11 @@ from sqlalchemy import URL, Engine
 from hydro_hooks import claims
 from hydro_hooks.claims import Wait
 from hydro_hooks.cli.database import check_tables, opened
-from hydro_hooks.cli.parameters import app_database_option, json_option
+from hydro_hooks.cli.parameters import (
+    app_database_option,
+    gateway_url_option,
+    json_option,
+)
 from hydro_hooks.cli.progress import progress_of
 from hydro_hooks.cli.terminal import (
     StatusLine,
@@ -31,23 +35,10 @@ from hydro_hooks.cli.waiting import waiting_lines
 from hydro_hooks.courier import MAX_BATCH
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.relay import IN_FLIGHT, Counts, Relay
-from hydro_hooks.settings import Settings, check_base_url
+from hydro_hooks.settings import Settings
 from hydro_hooks.tables import SHARDS
 
 MAX_PORT: Final = 65_535
-
-
-def _gateway_url(
-    _context: click.Context, _parameter: click.Parameter, value: str | None
-) -> str | None:
-    if value is None:
-        return None
-    try:
-        check_base_url(value)
-    except ConfigurationError as error:
-        message = str(error).replace("HYDRO_BASE_URL", "it", 1)
-        raise click.BadParameter(message) from None
-    return value
 
 
 def _address(
@@ -64,12 +55,7 @@ def _address(
 
 @click.command()
 @app_database_option
-@click.option(
-    "--url",
-    callback=_gateway_url,
-    metavar="URL",
-    help="Where to post events; instead of HYDRO_BASE_URL.",
-)
+@gateway_url_option
 @click.option(
     "--once", is_flag=True, help="Deliver what can be delivered now, and print counts."
 )

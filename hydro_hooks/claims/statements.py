@@ -1,0 +1,120 @@
+"""The statements of claiming, made once: to make one takes longer than to run it."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Select,
+    SmallInteger,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from hydro_hooks.claims.transactions import clock
+from hydro_hooks.tables import SHARD_INDEX, outbox, shard
+
+
+def _is_free(dialect: str) -> ColumnElement[bool]:
+    now = clock(dialect)
+    return and_(
+        or_(shard.c.leased_until.is_(None), shard.c.leased_until <= now),
+        or_(shard.c.not_before.is_(None), shard.c.not_before <= now),
+    )
+
+
+_NUMBER: Final[BindParameter[int]] = bindparam("number", type_=SmallInteger)
+_TOKEN: Final[BindParameter[str]] = bindparam("holder")
+NOTE: Final = update(shard).where(shard.c.shard == _NUMBER)
+"""Changes the columns that are given with it, of the shard `number`."""
+
+RELEASE: Final = (
+    update(shard)
+    .where(shard.c.shard == _NUMBER, shard.c.token == _TOKEN)
+    .values(token=None, leased_until=None)
+)
+"""Ends the lease on the shard `number`, if it is the `holder`'s."""
+
+
+@functools.cache
+def free(dialect: str) -> Select[Any]:
+    """Lock the shard `number` if it may be leased, and nobody is about to."""
+    return (
+        select(shard.c.attempts, shard.c.fault, clock(dialect).label("now"))
+        .where(shard.c.shard == _NUMBER, _is_free(dialect))
+        .with_for_update(skip_locked=True)
+    )
+
+
+@functools.cache
+def held(dialect: str) -> Select[Any]:
+    """Lock the shard `number` if its lease is the `holder`'s, and tell the time."""
+    return (
+        select(clock(dialect))
+        .where(shard.c.shard == _NUMBER, shard.c.token == _TOKEN)
+        .with_for_update()
+    )
+
+
+@functools.cache
+def ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
+    """Tell of each shard whether it is free, and its first event's `seq`."""
+    start = literal_column("0", Integer) if from_the_bottom else shard.c.mark
+    first = _in_order(select(outbox.c.seq), dialect, shard.c.shard, start).limit(1)
+    return select(
+        shard.c.shard,
+        _is_free(dialect).label("is_free"),
+        first.scalar_subquery().label("first"),
+    )
+
+
+_NEEDED: Final = (
+    *("seq", "id", "aggregateid", "type", "payload", "occurred_at"),
+    *("association", "subject_id"),
+)
+
+
+@functools.cache
+def head_of(dialect: str) -> Select[Any]:
+    """Read at most `most` events of the shard `number`, from `start` on."""
+    statement = select(*(outbox.c[name] for name in _NEEDED))
+    start = bindparam("start", type_=BigInteger)
+    in_order = _in_order(statement, dialect, _NUMBER, start)
+    return in_order.limit(bindparam("most", type_=Integer))
+
+
+def _in_order(
+    statement: Select[Any],
+    dialect: str,
+    number: ColumnElement[int],
+    start: ColumnElement[int],
+) -> Select[Any]:
+    """Return it with the shard's rows from `start` on, by the index made for that.
+
+    Left to itself, an optimizer may take the primary key, which has the order too, and
+    read the rows of all other shards on its way.
+    """
+    if dialect == "postgresql":
+        # The key alone does not give this order, and the first condition is where the
+        # index is entered.
+        return statement.where(
+            tuple_(outbox.c.shard, outbox.c.seq) >= tuple_(number, start),
+            outbox.c.shard <= number,
+        ).order_by(outbox.c.shard, outbox.c.seq)
+    hint = f"FORCE INDEX ({SHARD_INDEX})"
+    return (
+        statement.where(outbox.c.shard == number, outbox.c.seq >= start)
+        .order_by(outbox.c.seq)
+        .with_hint(outbox, hint, "mysql")
+        .with_hint(outbox, hint, "mariadb")
+    )
