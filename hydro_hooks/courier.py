@@ -71,6 +71,8 @@ class _Turn:
 
     Args:
         lease: Under which it is done.
+        start: `seq` that the shard is read from.
+        horizon: `seq` below which no event has appeared since.
         ends_at: When no other batch departs, on the monotonic clock.
         held_until: Until when the lease lasts at least, on the monotonic clock.
         limit: Events in a batch at most.
@@ -78,6 +80,8 @@ class _Turn:
     """
 
     lease: Lease
+    start: int
+    horizon: int
     ends_at: float
     held_until: float
     limit: int
@@ -114,6 +118,7 @@ class Courier:
         self._lease = lease
         self._max_batch = max_batch
         self._note = note
+        self.horizon = claims.Horizon(engine)
         self._restraint = Restraint()
         self._teller = Teller(engine, sender_of)
         self._leases: dict[int, Lease] = {}
@@ -123,7 +128,7 @@ class Courier:
 
         Args:
             shard: Its number.
-            start: `seq` of its first event.
+            start: `seq` that it is read from.
             stop: Once set, what was sent is settled, and no more is sent.
 
         Raises:
@@ -162,6 +167,7 @@ class Courier:
     def _begin(self, shard: int, start: int) -> _Turn | None:
         """Lease a shard and send its first batch; None when there is nothing to do."""
         now = time.monotonic()
+        horizon = self.horizon.number  # before the events are read
         with claims.transaction(self._engine) as connection:
             lease = claims.claim(connection, shard, self._lease)
             if lease is None:
@@ -175,6 +181,8 @@ class Courier:
         self._teller.faults.awaited.add(shard)
         return _Turn(
             lease=lease,
+            start=start,
+            horizon=horizon,
             ends_at=now + TURN.total_seconds(),
             held_until=now + self._lease.total_seconds(),
             limit=limit,
@@ -196,17 +204,21 @@ class Courier:
         return self._settle(turn, outcome, is_last=is_last or stop.is_set())
 
     def _read_ahead(self, turn: _Turn, batch: Batch) -> Batch | None:
-        """Return what comes after a batch, ready to depart; None when nothing does."""
+        """Return what comes beside a batch, ready to depart; None when nothing does."""
         with claims.looking(self._engine) as connection:
-            shard, start = turn.lease.shard, batch.last + 1
-            limit = min(turn.limit * 2, self._max_batch)
-            rows = claims.head(connection, shard, start=start, limit=limit)
+            rows = claims.head(
+                connection,
+                turn.lease.shard,
+                start=turn.start,
+                limit=min(turn.limit * 2, self._max_batch),
+                but=[row["seq"] for row in batch.rows],
+            )
         return self._packer.pack(rows) if rows else None
 
     def _settle(self, turn: _Turn, outcome: Outcome, *, is_last: bool) -> Tally:
         """Write down what became of a batch; send what comes next, or end the turn."""
         lease = turn.lease
-        settlement = self._settlement(lease, outcome)
+        settlement = self._settlement(turn, outcome)
         settled_at = time.monotonic()
         rows: Sequence[Row] = ()
         with claims.transaction(self._engine) as connection:
@@ -214,8 +226,9 @@ class Courier:
                 return _lost(turn)
             if turn.flight is None:
                 if not is_last and settlement.delay is None:
-                    shard, start = lease.shard, settlement.start
-                    rows = claims.head(connection, shard, start=start, limit=turn.limit)
+                    rows = claims.head(
+                        connection, lease.shard, start=turn.start, limit=turn.limit
+                    )
                 if not rows:
                     claims.release(connection, lease)
         if rows:
@@ -235,14 +248,16 @@ class Courier:
         self._max_batch = min(self._max_batch, FIRST_BATCH)
         return max(1, len(outcome.batch.rows) // 2)
 
-    def _settlement(self, lease: Lease, outcome: Outcome) -> Settlement:
-        verdict, kept = outcome.verdict, outcome.kept
+    def _settlement(self, turn: _Turn, outcome: Outcome) -> Settlement:
+        lease, verdict, kept = turn.lease, outcome.verdict, outcome.kept
+        following = kept[0]["seq"] if kept else outcome.batch.last + 1
         attempts, delay = _pause(lease, verdict, has_kept=bool(kept))
         fault = lease.fault if verdict.kind is Kind.SPLIT else verdict.problem
         return Settlement(
             delivered=tuple(row["seq"] for row in outcome.delivered),
             rejected=tuple((row["seq"], error) for row, error in outcome.rejected),
-            start=kept[0]["seq"] if kept else outcome.batch.last + 1,
+            passed=min(following, turn.horizon),
+            kept=following if kept else None,
             schema=self._packer.schema,
             settled_by=f"{socket.gethostname()[:200]}:{os.getpid()}",
             attempts=attempts,

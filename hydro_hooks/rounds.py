@@ -19,7 +19,7 @@ from hydro_hooks.telling import counted
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 10.0
-"""How often the whole outbox is looked at, not only what came since the last look."""
+"""How often the whole outbox is looked at, not only what may have come since."""
 
 SWEEP_SHARE: Final = 0.05
 """The most of a relay's time that this may take."""
@@ -104,6 +104,7 @@ class Rounds:
             done.append(self._courier.deliver(shard, start, stop))
 
     def _ready_shards(self) -> dict[int, int]:
+        self._courier.horizon.move()
         began_at = time.monotonic()
         if began_at < self._sweeps_at:
             return claims.ready_shards(self._engine, from_the_bottom=False)

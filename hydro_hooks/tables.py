@@ -234,8 +234,8 @@ shard: Final = Table(
 """Who delivers which part of the outbox, why it waits, and when it is tried again.
 
 `fault` is why the last try failed; `is_held` says that somebody has to act, so that a
-relay that starts anew tries at once. Below `mark` are only events that were committed
-late, or put back: a relay looks there every few seconds, not always."""
+relay that starts anew tries at once. Below `mark` nothing is left and
+nothing will appear, but for what is put back: a relay looks there now and then."""
 
 _gateway_journal: Final = journal.to_metadata(gateway_metadata)
 Index("ix_hydro_journal_request", _gateway_journal.c.request_id)

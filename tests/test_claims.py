@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from hydro_hooks import claims, outbox, tables
 from hydro_hooks.claims import Lease, Settlement
 from hydro_hooks.claims.faults import other_faults
+from hydro_hooks.claims.horizon import ANY, LOOK_SECONDS
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.tables import SHARDS
 
@@ -213,7 +215,7 @@ def test_below_the_mark_is_looked_at_only_from_the_bottom(engine: Engine) -> Non
     record(engine, sample_events(3))
     first, second, third = (row["seq"] for row in rows_in(engine, tables.outbox))
     lease = claimed(engine)
-    assert settled(engine, lease, delivered=(second,), start=third)
+    assert settled(engine, lease, delivered=(second,), passed=third)
     released(engine, lease)
 
     def ready() -> dict[int, int]:
@@ -222,10 +224,55 @@ def test_below_the_mark_is_looked_at_only_from_the_bottom(engine: Engine) -> Non
     assert ready() == {SHARD: third}
     assert claims.ready_shards(engine) == {SHARD: first}
     lease = claimed(engine)
-    assert settled(engine, lease, delivered=(third,), start=third + 1)
+    assert settled(engine, lease, delivered=(third,), passed=third + 1)
     released(engine, lease)
     assert ready() == {}
     assert claims.ready_shards(engine) == {SHARD: first}
+
+
+@pytest.mark.parametrize(
+    ("before", "passed", "kept", "after"),
+    [(0, 7, None, 7), (7, 3, None, 7), (0, 5, 5, 5), (9, 5, 5, 5), (3, 2, 5, 3)],
+)
+def test_the_mark_goes_up_but_for_what_is_kept(
+    engine: Engine, before: int, passed: int, kept: int | None, after: int
+) -> None:
+    lease = claimed(engine)
+    assert settled(engine, lease, passed=before)
+
+    assert settled(engine, lease, passed=passed, kept=kept)
+
+    assert shard_row(engine)["mark"] == after
+
+
+def test_below_the_horizon_no_event_appears(engine: Engine, database: Database) -> None:
+    def moved(horizon: claims.Horizon) -> int:
+        for _ in range(4):
+            time.sleep(LOOK_SECONDS)
+            horizon.move()
+        return horizon.number
+
+    record(engine, sample_events(2))
+    seqs = [row["seq"] for row in rows_in(engine, tables.outbox)]
+    assert settled(engine, claimed(engine, OVER_AT_ONCE), delivered=seqs)
+    horizon = claims.Horizon(engine)
+    if database.kind != "postgresql":
+        assert moved(horizon) == (0 if database.kind == "mariadb" else ANY)
+        return
+    with engine.connect() as slow, slow.begin():
+        outbox.record(slow, [sample_event()])
+
+        assert moved(horizon) == 0  # its number might be smaller, for all one knows
+
+    assert moved(horizon) == seqs[-1]
+    with engine.connect() as reader:
+        reader.execution_options(isolation_level="REPEATABLE READ")
+        reader.execute(select(tables.journal.c.seq))
+        record(engine, [sample_event()])
+        seq = max(row["seq"] for row in rows_in(engine, tables.outbox))
+        assert settled(engine, claimed(engine), delivered=(seq,))
+
+        assert moved(horizon) == seq  # who only reads keeps nothing back
 
 
 READS = {

@@ -13,6 +13,7 @@ level and BEGIN handling the app's engine has. Leases go by the database's clock
 from hydro_hooks.claims.fault_log import FaultLog
 from hydro_hooks.claims.faults import Wait, lift_holds, waits
 from hydro_hooks.claims.handover import hand_over
+from hydro_hooks.claims.horizon import Horizon
 from hydro_hooks.claims.leases import (
     MAX_BATCH_BYTES,
     MAX_FAULT,
@@ -38,6 +39,7 @@ __all__ = [
     "MAX_BATCH_BYTES",
     "MAX_FAULT",
     "FaultLog",
+    "Horizon",
     "Lease",
     "Redriven",
     "Rejected",

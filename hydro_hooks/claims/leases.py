@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -55,13 +55,15 @@ class Settlement:
         delay: How long the shard is left alone; None: go on at once.
         fault: Why it is left alone, in at most `MAX_FAULT` characters.
         is_held: Somebody has to act, so a relay that starts anew ends the delay.
-        start: `seq` that the shard goes on from: of the first event that is kept, else
-            past the last of the batch.
+        passed: `seq` below which nothing is left and nothing will appear, as far as the
+            batch tells.
+        kept: `seq` of the first event of it that stays; None where none does.
     """
 
     delivered: tuple[int, ...] = ()
     rejected: tuple[tuple[int, str], ...] = ()
-    start: int = 0
+    passed: int = 0
+    kept: int | None = None
     schema: str
     settled_by: str
     attempts: int = 0
@@ -80,10 +82,10 @@ def ready_shards(engine: Engine, *, from_the_bottom: bool = True) -> dict[int, i
         from_the_bottom: Look at the whole outbox; else from each shard's mark on.
             Below it is what was delivered, whose index entries stay as long as a
             snapshot sees them and make every look slower; and now and then an event
-            that was committed late, since `seq` is drawn before a commit.
+            that was put back.
 
     Returns:
-        `seq` of the first event of each, by the shard's number.
+        `seq` that each is to be read from, by the shard's number.
 
     Raises:
         sqlalchemy.exc.DBAPIError: What the database says.
@@ -94,7 +96,9 @@ def ready_shards(engine: Engine, *, from_the_bottom: bool = True) -> dict[int, i
         _make_shards(engine, {row.shard for row in rows})
         rows = read(engine, statement)
     return {
-        row.shard: row.first for row in rows if row.is_free and row.first is not None
+        row.shard: min(row.mark, row.first)
+        for row in rows
+        if row.is_free and row.first is not None
     }
 
 
@@ -137,7 +141,12 @@ def claim(connection: Connection, number: int, duration: timedelta) -> Lease | N
 
 
 def head(
-    connection: Connection, number: int, *, start: int = 0, limit: int
+    connection: Connection,
+    number: int,
+    *,
+    start: int = 0,
+    limit: int,
+    but: Sequence[int] = (),
 ) -> list[Mapping[str, Any]]:
     """Return the shard's next events, in `seq` order, with what a delivery needs.
 
@@ -149,9 +158,12 @@ def head(
         number: The shard.
         start: `seq` that the events have at least.
         limit: Rows at most; fewer where they are large, or of one subject.
+        but: `seq` of those that are on their way.
     """
-    wanted = {"number": number, "start": start, "most": limit}
-    statement = statements.head_of(connection.dialect.name)
+    wanted: dict[str, Any] = {"number": number, "start": start, "most": limit}
+    statement = statements.head_of(connection.dialect.name, is_ahead=bool(but))
+    if but:
+        wanted["seqs"] = but
     rows = connection.execute(statement, wanted).mappings()
     batch: list[Mapping[str, Any]] = []
     size_bytes = 0
@@ -192,9 +204,10 @@ def settle(connection: Connection, lease: Lease, settlement: Settlement) -> bool
         "not_before": None if delay is None else now + delay,
         "fault": settlement.fault,
         "is_held": settlement.is_held,
-        "mark": settlement.start,
+        "passed": settlement.passed,
+        "kept": settlement.kept,
     }
-    connection.execute(statements.NOTE, noted)
+    connection.execute(statements.SETTLE, noted)
     return True
 
 

@@ -21,10 +21,10 @@ from hydro_hooks.tables import outbox
 
 # Written into the statement: each is a number of the database's own, and a driver takes
 # longer over fifty parameters than over one text.
-_SEQS: Final[BindParameter[Any]] = bindparam(
+SEQS: Final[BindParameter[Any]] = bindparam(
     "seqs", expanding=True, literal_execute=True
 )
-_DELETE: Final = delete(outbox).where(outbox.c.seq.in_(_SEQS))
+_DELETE: Final = delete(outbox).where(outbox.c.seq.in_(SEQS))
 
 
 def move_rows(
@@ -56,5 +56,5 @@ def _copy(table: Table, added: tuple[str, ...]) -> Insert:
     source = select(
         *(outbox.columns[name] for name in shared),
         *(bindparam(f"the_{name}", type_=table.columns[name].type) for name in added),
-    ).where(outbox.c.seq.in_(_SEQS))
+    ).where(outbox.c.seq.in_(SEQS))
     return insert(table).from_select([*shared, *added], source)

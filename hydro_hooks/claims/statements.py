@@ -14,6 +14,7 @@ from sqlalchemy import (
     SmallInteger,
     and_,
     bindparam,
+    case,
     literal_column,
     or_,
     select,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from hydro_hooks.claims.moving import SEQS
 from hydro_hooks.claims.transactions import clock
 from hydro_hooks.tables import SHARD_INDEX, outbox, shard
 
@@ -37,6 +39,17 @@ _NUMBER: Final[BindParameter[int]] = bindparam("number", type_=SmallInteger)
 _TOKEN: Final[BindParameter[str]] = bindparam("holder")
 NOTE: Final = update(shard).where(shard.c.shard == _NUMBER)
 """Changes the columns that are given with it, of the shard `number`."""
+
+_KEPT: Final = bindparam("kept", type_=BigInteger)
+_PASSED: Final = bindparam("passed", type_=BigInteger)
+SETTLE: Final = NOTE.values(
+    mark=case(
+        (shard.c.mark > _KEPT, _KEPT),  # not where nothing is kept, which is NULL
+        (shard.c.mark < _PASSED, _PASSED),
+        else_=shard.c.mark,
+    )
+)
+"""The same, and moves the mark up to `passed`, or down to `kept`."""
 
 RELEASE: Final = (
     update(shard)
@@ -68,12 +81,13 @@ def held(dialect: str) -> Select[Any]:
 
 @functools.cache
 def ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
-    """Tell of each shard whether it is free, and its first event's `seq`."""
+    """Tell of each shard whether it is free, its mark, and its first event's `seq`."""
     start = literal_column("0", Integer) if from_the_bottom else shard.c.mark
     first = _in_order(select(outbox.c.seq), dialect, shard.c.shard, start).limit(1)
     return select(
         shard.c.shard,
         _is_free(dialect).label("is_free"),
+        shard.c.mark,
         first.scalar_subquery().label("first"),
     )
 
@@ -85,11 +99,18 @@ _NEEDED: Final = (
 
 
 @functools.cache
-def head_of(dialect: str) -> Select[Any]:
-    """Read at most `most` events of the shard `number`, from `start` on."""
+def head_of(dialect: str, *, is_ahead: bool) -> Select[Any]:
+    """Read at most `most` events of the shard `number`, from `start` on.
+
+    Args:
+        dialect: Its name.
+        is_ahead: But for the `seqs`, which are on their way.
+    """
     statement = select(*(outbox.c[name] for name in _NEEDED))
     start = bindparam("start", type_=BigInteger)
     in_order = _in_order(statement, dialect, _NUMBER, start)
+    if is_ahead:
+        in_order = in_order.where(outbox.c.seq.not_in(SEQS))
     return in_order.limit(bindparam("most", type_=Integer))
 
 

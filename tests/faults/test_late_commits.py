@@ -51,11 +51,6 @@ def test_what_is_committed_long_after_later_events_comes_late_never_not_at_all(
     assert set(late) <= overtaken_in(late_stage)
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="a late event is below its shard's mark, and waits for the next look at the"
-    " whole outbox; the next event of its subject does not",
-)
 def test_what_follows_a_late_event_of_its_subject_does_not_overtake_it(
     late_stage: Stage,
 ) -> None:

@@ -1,0 +1,80 @@
+"""Below which number no event appears any more.
+
+An event's `seq` is drawn before its commit, so one may appear below others that were
+delivered long ago, and the next of its subject must not overtake it. Once every
+transaction has ended that ran when a number was known to be drawn, nothing appears
+below that number. PostgreSQL tells which transactions run; SQLite has one writer, who
+commits before the next draws a number; of MariaDB only an administrator may ask, so
+there a shard is always read from the bottom.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Engine, Select, func, literal_column, select
+
+from hydro_hooks.claims.transactions import read
+from hydro_hooks.tables import journal
+
+LOOK_SECONDS: Final = 0.5
+
+ANY: Final = 1 << 62
+"""More than any number."""
+
+_LOOK: Final[Select[Any]] = select(
+    func.coalesce(func.max(journal.c.seq), 0).label("drawn"),
+    literal_column("txid_snapshot_xmin(txid_current_snapshot())", BigInteger).label(
+        "oldest"
+    ),
+    literal_column("txid_snapshot_xmax(txid_current_snapshot())", BigInteger).label(
+        "following"
+    ),
+)
+
+
+class Horizon:
+    """Moves on as transactions end.
+
+    Args:
+        engine: Of the app's database.
+
+    Attributes:
+        number: The number.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.number = ANY if engine.dialect.name == "sqlite" else 0
+        self._moves = engine.dialect.name == "postgresql"
+        self._looks_at = 0.0
+        self._drawn: int | None = None
+        self._awaited: tuple[int, int] | None = None
+
+    def move(self) -> None:
+        """Look whether it has moved on; twice a second at most.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: What the database says.
+        """
+        now = time.monotonic()
+        if self._moves and now >= self._looks_at:
+            self._looks_at = now + LOOK_SECONDS
+            [row] = read(self._engine, _LOOK)
+            self._note(row.drawn, row.oldest, row.following)
+
+    def _note(self, drawn: int, oldest: int, following: int) -> None:
+        """Take note of a number that is drawn, and of the transactions that run.
+
+        Which run is asked a look after the number was met: by then, whoever drew a
+        smaller one has begun to write.
+        """
+        if self._awaited is not None and oldest >= self._awaited[1]:
+            self.number = max(self.number, self._awaited[0])
+            self._awaited = None
+        if self._awaited is None and self._drawn is not None:
+            self._awaited = self._drawn, following
+            self._drawn = None
+        if self._drawn is None:
+            self._drawn = drawn
