@@ -7,6 +7,7 @@ in a file, as are their notes: a file never fills up, and outlives a kill.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -82,7 +83,8 @@ class Running(ABC):
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended: its id may be another's by now."""
         if self.is_alive:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it ends just now
+                os.kill(self.pid, number)
 
     def freeze(self) -> None:
         self.send(signal.SIGSTOP)
