@@ -19,10 +19,10 @@ from hydro_hooks import outbox
 
 logger = logging.getLogger(__name__)
 
-EXIT_SECONDS: Final = 1.0
+EXIT_SECONDS: Final = 0.7
 """How long a program that ends waits for what is on its way."""
 
-ABANDON_SECONDS: Final = 0.4
+ABANDON_SECONDS: Final = 0.3
 """How long it then waits until what it holds is given back."""
 
 
