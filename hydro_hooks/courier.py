@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from hydro_hooks import claims
 from hydro_hooks.claims import Lease, Settlement
@@ -71,8 +71,8 @@ class _Turn:
 
     Args:
         lease: Under which it is done.
-        start: `seq` that the shard is read from.
-        horizon: `seq` below which no event has appeared since.
+        start: `seq` below which all is settled or on its way, and nothing appears.
+        horizon: `seq` below which nothing appeared once the last events were read.
         ends_at: When no other batch departs, on the monotonic clock.
         held_until: Until when the lease lasts at least, on the monotonic clock.
         limit: Events in a batch at most.
@@ -167,7 +167,7 @@ class Courier:
     def _begin(self, shard: int, start: int) -> _Turn | None:
         """Lease a shard and send its first batch; None when there is nothing to do."""
         now = time.monotonic()
-        horizon = self.horizon.number  # before the events are read
+        horizon = self.horizon.number  # as it was before the events are read
         with claims.transaction(self._engine) as connection:
             lease = claims.claim(connection, shard, self._lease)
             if lease is None:
@@ -181,7 +181,7 @@ class Courier:
         self._teller.faults.awaited.add(shard)
         return _Turn(
             lease=lease,
-            start=start,
+            start=max(start, min(horizon, rows[-1]["seq"] + 1)),
             horizon=horizon,
             ends_at=now + TURN.total_seconds(),
             held_until=now + self._lease.total_seconds(),
@@ -195,30 +195,44 @@ class Courier:
     def _go_on(self, turn: _Turn, flight: Flight, stop: threading.Event) -> Tally:
         """Await what is on its way, send what comes next, and settle."""
         is_last = stop.is_set() or time.monotonic() >= turn.ends_at
+        start, horizon = turn.start, turn.horizon
         ahead = None if is_last else self._read_ahead(turn, flight.batch)
         outcome = flight.land(self._restraint)
         turn.flight = None
         if ahead is not None and not stop.is_set() and _may_overtake(turn, outcome):
             turn.flight = Flight(self._sink, ahead)
+        else:
+            turn.start = start
         turn.limit = self._next_limit(turn.limit, outcome)
-        return self._settle(turn, outcome, is_last=is_last or stop.is_set())
+        settlement = self._settlement(turn.lease, outcome, horizon)
+        is_last = is_last or stop.is_set()
+        return self._settle(turn, outcome, settlement, is_last=is_last)
 
     def _read_ahead(self, turn: _Turn, batch: Batch) -> Batch | None:
         """Return what comes beside a batch, ready to depart; None when nothing does."""
+        self.horizon.move()
         with claims.looking(self._engine) as connection:
-            rows = claims.head(
-                connection,
-                turn.lease.shard,
-                start=turn.start,
-                limit=min(turn.limit * 2, self._max_batch),
-                but=[row["seq"] for row in batch.rows],
-            )
+            on_its_way = [row["seq"] for row in batch.rows if row["seq"] >= turn.start]
+            limit = min(turn.limit * 2, self._max_batch)
+            rows = self._read(connection, turn, limit, on_its_way)
         return self._packer.pack(rows) if rows else None
 
-    def _settle(self, turn: _Turn, outcome: Outcome, *, is_last: bool) -> Tally:
+    def _read(
+        self, connection: Connection, turn: _Turn, limit: int, but: Sequence[int] = ()
+    ) -> Sequence[Row]:
+        horizon = self.horizon.number
+        shard, start = turn.lease.shard, turn.start
+        rows = claims.head(connection, shard, start=start, limit=limit, but=but)
+        if rows:
+            turn.horizon = horizon
+            turn.start = max(start, min(horizon, rows[-1]["seq"] + 1))
+        return rows
+
+    def _settle(
+        self, turn: _Turn, outcome: Outcome, settlement: Settlement, *, is_last: bool
+    ) -> Tally:
         """Write down what became of a batch; send what comes next, or end the turn."""
         lease = turn.lease
-        settlement = self._settlement(turn, outcome)
         settled_at = time.monotonic()
         rows: Sequence[Row] = ()
         with claims.transaction(self._engine) as connection:
@@ -226,9 +240,9 @@ class Courier:
                 return _lost(turn)
             if turn.flight is None:
                 if not is_last and settlement.delay is None:
-                    rows = claims.head(
-                        connection, lease.shard, start=turn.start, limit=turn.limit
-                    )
+                    if settlement.kept is not None:
+                        turn.start = min(turn.start, settlement.kept)
+                    rows = self._read(connection, turn, turn.limit)
                 if not rows:
                     claims.release(connection, lease)
         if rows:
@@ -248,15 +262,15 @@ class Courier:
         self._max_batch = min(self._max_batch, FIRST_BATCH)
         return max(1, len(outcome.batch.rows) // 2)
 
-    def _settlement(self, turn: _Turn, outcome: Outcome) -> Settlement:
-        lease, verdict, kept = turn.lease, outcome.verdict, outcome.kept
+    def _settlement(self, lease: Lease, outcome: Outcome, horizon: int) -> Settlement:
+        verdict, kept = outcome.verdict, outcome.kept
         following = kept[0]["seq"] if kept else outcome.batch.last + 1
         attempts, delay = _pause(lease, verdict, has_kept=bool(kept))
         fault = lease.fault if verdict.kind is Kind.SPLIT else verdict.problem
         return Settlement(
             delivered=tuple(row["seq"] for row in outcome.delivered),
             rejected=tuple((row["seq"], error) for row, error in outcome.rejected),
-            passed=min(following, turn.horizon),
+            passed=min(following, horizon),
             kept=following if kept else None,
             schema=self._packer.schema,
             settled_by=f"{socket.gethostname()[:200]}:{os.getpid()}",

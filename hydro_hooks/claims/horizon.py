@@ -10,21 +10,29 @@ there a shard is always read from the bottom.
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import BigInteger, Engine, Select, func, literal_column, select
+from sqlalchemy import BigInteger, Engine, func, literal_column, select
 
 from hydro_hooks.claims.transactions import read
-from hydro_hooks.tables import journal
+from hydro_hooks.tables import journal, outbox
 
 LOOK_SECONDS: Final = 0.5
 
 ANY: Final = 1 << 62
 """More than any number."""
 
-_LOOK: Final[Select[Any]] = select(
-    func.coalesce(func.max(journal.c.seq), 0).label("drawn"),
+# Not simply the outbox' greatest: what was delivered leaves index entries there.
+_DELIVERED: Final = select(func.max(journal.c.seq)).scalar_subquery()
+_ABOVE: Final = (
+    select(func.max(outbox.c.seq))
+    .where(outbox.c.seq > func.coalesce(_DELIVERED, 0))
+    .scalar_subquery()
+)
+_LOOK: Final = select(
+    func.coalesce(_ABOVE, _DELIVERED, 0).label("drawn"),
     literal_column("txid_snapshot_xmin(txid_current_snapshot())", BigInteger).label(
         "oldest"
     ),
@@ -48,6 +56,7 @@ class Horizon:
         self._engine = engine
         self.number = ANY if engine.dialect.name == "sqlite" else 0
         self._moves = engine.dialect.name == "postgresql"
+        self._guard = threading.Lock()
         self._looks_at = 0.0
         self._drawn: int | None = None
         self._awaited: tuple[int, int] | None = None
@@ -58,11 +67,16 @@ class Horizon:
         Raises:
             sqlalchemy.exc.DBAPIError: What the database says.
         """
-        now = time.monotonic()
-        if self._moves and now >= self._looks_at:
-            self._looks_at = now + LOOK_SECONDS
+        if not self._moves or time.monotonic() < self._looks_at:
+            return
+        if not self._guard.acquire(blocking=False):
+            return  # another thread looks just now
+        try:
+            self._looks_at = time.monotonic() + LOOK_SECONDS
             [row] = read(self._engine, _LOOK)
             self._note(row.drawn, row.oldest, row.following)
+        finally:
+            self._guard.release()
 
     def _note(self, drawn: int, oldest: int, following: int) -> None:
         """Take note of a number that is drawn, and of the transactions that run.
