@@ -36,10 +36,10 @@ _LOOK: Final = select(
     literal_column("txid_snapshot_xmin(txid_current_snapshot())", BigInteger).label(
         "oldest"
     ),
-    literal_column("txid_snapshot_xmax(txid_current_snapshot())", BigInteger).label(
-        "following"
-    ),
 )
+# A number of its own, above that of every transaction that has written; a snapshot's
+# upper end is no such thing: those that run may lie beyond it.
+_NEXT: Final = select(literal_column("txid_current()", BigInteger))
 
 
 class Horizon:
@@ -73,22 +73,19 @@ class Horizon:
             return  # another thread looks just now
         try:
             self._looks_at = time.monotonic() + LOOK_SECONDS
-            [row] = read(self._engine, _LOOK)
-            self._note(row.drawn, row.oldest, row.following)
+            self._look()
         finally:
             self._guard.release()
 
-    def _note(self, drawn: int, oldest: int, following: int) -> None:
-        """Take note of a number that is drawn, and of the transactions that run.
-
-        Which run is asked a look after the number was met: by then, whoever drew a
-        smaller one has begun to write.
-        """
-        if self._awaited is not None and oldest >= self._awaited[1]:
+    def _look(self) -> None:
+        [row] = read(self._engine, _LOOK)
+        if self._awaited is not None and row.oldest >= self._awaited[1]:
             self.number = max(self.number, self._awaited[0])
             self._awaited = None
         if self._awaited is None and self._drawn is not None:
+            # A look after the number was met: whoever drew a smaller one has written.
+            [(following,)] = read(self._engine, _NEXT)
             self._awaited = self._drawn, following
             self._drawn = None
-        if self._drawn is None:
-            self._drawn = drawn
+        if self._drawn is None and row.drawn > self.number:
+            self._drawn = row.drawn

@@ -60,6 +60,7 @@ def test_what_follows_a_late_event_of_its_subject_does_not_overtake_it(
             outbox.record(connection, [written(integration=1, subject=f"{run}")])
             record(late_stage.engine, [written(integration=1, subject="other")])
             late_stage.drained()  # but for what nobody else sees yet
+            time.sleep(LATE_SECONDS)
         record(late_stage.engine, [written(integration=1, subject=f"{run}")])
     seconds = {"drained": late_stage.drained()}
 
