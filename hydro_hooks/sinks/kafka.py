@@ -7,8 +7,10 @@ idempotent and waits for all replicas in sync. Needs the extra `kafka`.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -76,7 +78,7 @@ class KafkaSink:
             **_ALWAYS,
         }
         self._idle: list[Producer] = []
-        self._pid = os.getpid()
+        _sinks.add(self)
 
     def __repr__(self) -> str:
         return f"KafkaSink({self._topic!r})"
@@ -120,6 +122,7 @@ class KafkaSink:
         if self._topic not in found:
             problem = f"the brokers know no topic {self._topic}, or do not show it"
             return Fault(problem=problem, is_passing=False)
+        self._idle.append(producer)
         return len(found[self._topic].partitions)
 
     def _produce(
@@ -143,18 +146,32 @@ class KafkaSink:
 
     def _own_producer(self) -> Producer:
         """Return one that no other thread uses, and no other process."""
-        if self._pid != os.getpid():
-            # To let a parent's producer go would wait for its threads, for ever.
-            _of_parents.extend(self._idle)
-            self._idle.clear()
-            self._pid = os.getpid()
         try:
             return self._idle.pop()
         except IndexError:
             return Producer(self._config, logger=logger)
 
+    def after_fork(self) -> None:
+        """Leave the parent's producers alone, in a forked child.
 
-_of_parents: Final[list[Producer]] = []
+        To let one go waits for its threads or their locks, and here nobody ends that:
+        so they stay for as long as the process, whose own end lets go of all else.
+        """
+        for producer in self._idle:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(producer))
+        self._idle = []
+
+
+_sinks: Final[weakref.WeakSet[KafkaSink]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for sink in list(_sinks):
+        sink.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _note(
