@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -17,11 +18,13 @@ from faults.receiver import sender_of
 from faults.stage import LEASE_SECONDS, Stage
 from scripted_gateway import Received, Scripted
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import tables
 
 FREEZES: Final = runs(short=1, long=20)
 FREEZES_AT_ANY_TIME: Final = runs(short=3, long=100)
+FROZEN_SECONDS: Final = 6 * LEASE_SECONDS
 CHANCE: Final = random.Random()  # noqa: S311 - moments, not secrets
 
 
@@ -71,10 +74,27 @@ def settled(stage: Stage, ids: Collection[str]) -> Settled:
         return {id_: (at, by or "") for id_, at, by in rows}
 
 
+def is_settled(stage: Stage, ids: Collection[str]) -> bool:
+    """Return whether events are settled soon, by relays that are not frozen."""
+    end = time.monotonic() + FROZEN_SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(DBAPIError):  # SQLite, locked by the frozen relay
+            if len(settled(stage, ids)) == len(ids):
+                return True
+        time.sleep(0.02)
+    return False
+
+
 def taken_over(stage: Stage, freezer: Freezer) -> Settled:
-    """Freeze a relay until others have settled what it had sent; let it go on."""
+    """Freeze a relay until others have settled what it had sent; let it go on.
+
+    One that stands in a transaction, with locks that nobody gets past, goes on soon,
+    and the next is frozen.
+    """
     victim = freezer.freeze_next()
-    wait_until(lambda: len(settled(stage, freezer.ids)) == len(freezer.ids))
+    while not is_settled(stage, freezer.ids):
+        victim.thaw()
+        victim = freezer.freeze_next()
     taken = settled(stage, freezer.ids)
     victim.thaw()
     wait_until(lambda: "to another relay" in victim.log)
