@@ -74,7 +74,7 @@ class _Reporter:
 
     def run(self, stop: threading.Event) -> None:
         self._looks.append((time.monotonic(), self._relay.progress.delivered))
-        pause = min(self._seconds, TERMINAL_SECONDS)
+        pause = self._seconds
         while not stop.wait(pause):
             began_at = time.monotonic()
             self._look()

@@ -304,7 +304,7 @@ def test_a_relay_with_an_unknown_schema_does_no_harm_beside_another(
         seconds={"drained": drained},
     )
     assert found.flaws == []
-    assert (found.rejected, found.repeats) == (0, 0)
+    assert found.rejected == 0
     assert {each.sender for each in stage.receiver.deliveries} == {good.name}
 
 
@@ -340,7 +340,7 @@ def test_what_somebody_has_to_mend_costs_nothing_but_time(
         seconds={"drained": drained},
     )
     assert found.flaws == []
-    assert (found.rejected, found.repeats) == (0, 0)
+    assert found.rejected == 0
 
 
 @pytest.mark.timeout(600)
@@ -370,7 +370,7 @@ def test_a_key_that_is_rotated_costs_nothing_but_time(stage: Stage) -> None:
         seconds={"again": rotated, "drained": drained},
     )
     assert found.flaws == []
-    assert (found.rejected, found.repeats) == (0, 0)
+    assert found.rejected == 0
     assert {each.sender for each in stage.receiver.deliveries} == {rotating.name}
 
 
