@@ -282,6 +282,7 @@ class OwnMariadb(OwnServer):
             "mariadb-install-db",
             "--no-defaults",
             f"--datadir={self.folder}/data",
+            f"--tmpdir={self.new_folder(self.folder / 'tmp')}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         )
@@ -291,6 +292,8 @@ class OwnMariadb(OwnServer):
             path_of("mariadbd") or "mariadbd",
             "--no-defaults",
             f"--datadir={self.folder}/data",
+            # As it starts it removes what others have in a folder that they share.
+            f"--tmpdir={self.folder}/tmp",
             f"--socket={self.folder}/socket",
             f"--pid-file={self.folder}/pid",
             "--bind-address=127.0.0.1",
