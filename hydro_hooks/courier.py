@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 FIRST_BATCH: Final = 50
 """Events in a turn's first batch at most; each later one may have twice as many."""
 
-MAX_BATCH: Final = 100
+MAX_BATCH: Final = 250
 """Events in any batch at most, unless a relay is told otherwise."""
 
 TURN: Final = timedelta(seconds=2)
@@ -181,7 +181,7 @@ class Courier:
         self._teller.faults.awaited.add(shard)
         return _Turn(
             lease=lease,
-            start=max(start, min(horizon, rows[-1]["seq"] + 1)),
+            start=max(start, min(horizon, rows[-1].seq + 1)),
             horizon=horizon,
             ends_at=now + TURN.total_seconds(),
             held_until=now + self._lease.total_seconds(),
@@ -203,7 +203,12 @@ class Courier:
             turn.flight = Flight(self._sink, ahead)
         else:
             turn.start = start
-        turn.limit = self._next_limit(turn.limit, outcome)
+        if outcome.verdict.kind is Kind.SPLIT:
+            # What a gateway did not take once is not tried again.
+            self._max_batch = min(self._max_batch, FIRST_BATCH)
+            turn.limit = max(1, len(flight.batch.rows) // 2)
+        else:
+            turn.limit = self._next_limit(turn, flight.batch)
         settlement = self._settlement(turn.lease, outcome, horizon)
         is_last = is_last or stop.is_set()
         return self._settle(turn, outcome, settlement, is_last=is_last)
@@ -212,8 +217,8 @@ class Courier:
         """Return what comes beside a batch, ready to depart; None when nothing does."""
         self.horizon.move()
         with claims.looking(self._engine) as connection:
-            on_its_way = [row["seq"] for row in batch.rows if row["seq"] >= turn.start]
-            limit = min(turn.limit * 2, self._max_batch)
+            on_its_way = [row.seq for row in batch.rows if row.seq >= turn.start]
+            limit = self._next_limit(turn, batch)
             rows = self._read(connection, turn, limit, on_its_way)
         return self._packer.pack(rows) if rows else None
 
@@ -225,7 +230,7 @@ class Courier:
         rows = claims.head(connection, shard, start=start, limit=limit, but=but)
         if rows:
             turn.horizon = horizon
-            turn.start = max(start, min(horizon, rows[-1]["seq"] + 1))
+            turn.start = max(start, min(horizon, rows[-1].seq + 1))
         return rows
 
     def _settle(
@@ -254,22 +259,23 @@ class Courier:
         self._teller.tell(outcome, lease, settlement)
         return Tally(len(outcome.delivered), len(outcome.rejected))
 
-    def _next_limit(self, limit: int, outcome: Outcome) -> int:
-        """Return how many events the next batch may have."""
-        if outcome.verdict.kind is not Kind.SPLIT:
-            return min(limit * 2, self._max_batch)
-        # What a gateway did not take once is not tried again.
-        self._max_batch = min(self._max_batch, FIRST_BATCH)
-        return max(1, len(outcome.batch.rows) // 2)
+    def _next_limit(self, turn: _Turn, batch: Batch) -> int:
+        """Return how many events may come after a batch.
+
+        Not more where it was not full: what is read and cannot be sent with others of
+        its subject is read in vain.
+        """
+        is_full = len(batch.rows) >= turn.limit
+        return min(turn.limit * (2 if is_full else 1), self._max_batch)
 
     def _settlement(self, lease: Lease, outcome: Outcome, horizon: int) -> Settlement:
         verdict, kept = outcome.verdict, outcome.kept
-        following = kept[0]["seq"] if kept else outcome.batch.last + 1
+        following = kept[0].seq if kept else outcome.batch.last + 1
         attempts, delay = _pause(lease, verdict, has_kept=bool(kept))
         fault = lease.fault if verdict.kind is Kind.SPLIT else verdict.problem
         return Settlement(
-            delivered=tuple(row["seq"] for row in outcome.delivered),
-            rejected=tuple((row["seq"], error) for row, error in outcome.rejected),
+            delivered=tuple(row.seq for row in outcome.delivered),
+            rejected=tuple((row.seq, error) for row, error in outcome.rejected),
             passed=min(following, horizon),
             kept=following if kept else None,
             schema=self._packer.schema,

@@ -31,9 +31,9 @@ class Outcome:
     @property
     def kept(self) -> list[Row]:
         """The rows that stay in the outbox."""
-        gone = {row["seq"] for row in self.delivered}
-        gone |= {row["seq"] for row, _ in self.rejected}
-        return [row for row in self.batch.rows if row["seq"] not in gone]
+        gone = {row.seq for row in self.delivered}
+        gone |= {row.seq for row, _ in self.rejected}
+        return [row for row in self.batch.rows if row.seq not in gone]
 
 
 class Restraint:

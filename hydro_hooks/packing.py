@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import sqlalchemy
 
 from hydro_hooks import schema
 from hydro_hooks.errors import InvalidEventError
 from hydro_hooks.outbox import PAYLOAD_SCHEMA, event_in
 from hydro_hooks.sinks import Message
 
-Row = Mapping[str, Any]
-"""A row of the outbox, by column, as `claims.head()` returns it."""
+Row = sqlalchemy.Row[Any]
+"""A row of the outbox, as `claims.head()` returns it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ class Batch:
     @property
     def last(self) -> int:
         """`seq` of its last event."""
-        return int(self.rows[-1]["seq"])
+        return int(self.rows[-1].seq)
 
 
 class Packer:
@@ -71,16 +73,16 @@ class Packer:
         return Batch(rows=rows, fits=fits, messages=messages, misfits=misfits)
 
     def _message(self, row: Row) -> Message:
-        text = row["payload"]
+        text = row.payload
         self._payload_schema.check(schema.parse(text))
         if self._schema.name != PAYLOAD_SCHEMA:
-            value = self._schema.project(event_in(row))
+            value = self._schema.project(event_in(row._asdict()))
             self._schema.check(value)
             text = schema.dumps(value)
         return Message(
-            event_id=row["id"],
+            event_id=row.id,
             schema=self._schema.name,
             value=text,
-            key=row["aggregateid"],
-            type=row["type"],
+            key=row.aggregateid,
+            type=row.type,
         )

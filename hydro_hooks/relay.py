@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 LEASE: Final = timedelta(seconds=30)
 """How long a killed relay's shard stays undelivered; longer than a request may take."""
 
-IN_FLIGHT: Final = 4
+IN_FLIGHT: Final = 2
 """Requests that a relay makes at once."""
 
 POLL_SECONDS: Final = 0.5

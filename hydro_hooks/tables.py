@@ -31,6 +31,7 @@ from sqlalchemy import (
     Text,
     cast,
     inspect,
+    text,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.sql.elements import ColumnElement
@@ -145,18 +146,27 @@ _NUMBERED: Final[dict[str, Any]] = {
 
 def _search_indexes(table: str) -> list[Index]:
     """Return indexes for "this host", "this integration", ..., newest first."""
-    return [
+    always = [
         Index(f"ix_{table}_{name}", *columns, "seq")
         for name, columns in (
             ("host", ("jira_hostname",)),
             ("github", ("github_installation_id",)),
             ("integration", ("jira_integration_id",)),
             ("subject", ("association", "subject_id")),
-            ("github_actor", ("github_actor",)),
-            ("jira_actor", ("jira_actor",)),
             ("occurred_at", ("occurred_at",)),
             ("transaction", ("transaction_id",)),
         )
+    ]
+    # Of an event's two actors one is known at most, and often none.
+    return always + [
+        Index(
+            f"ix_{table}_{actor}",
+            actor,
+            "seq",
+            sqlite_where=text(f"{actor} IS NOT NULL"),
+            postgresql_where=text(f"{actor} IS NOT NULL"),
+        )
+        for actor in ("github_actor", "jira_actor")
     ]
 
 

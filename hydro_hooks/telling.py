@@ -62,7 +62,7 @@ class Teller:
             return
         for row in rows:
             try:
-                event = event_in(row)
+                event = event_in(row._asdict())
                 sender = self._sender_of(event)
             except Exception:
                 # The event is settled; what listens, or a payload that is no event of
@@ -78,7 +78,7 @@ def _log(outcome: Outcome) -> None:
             "Refused for good and kept in hydro_rejected with the reason: %s; the first"
             " is %s",
             counted(len(outcome.rejected)),
-            outcome.rejected[0][0]["id"],
+            outcome.rejected[0][0].id,
         )
     if outcome.verdict.kind is Kind.SPLIT:
         logger.info("Sending fewer events at once: %s", outcome.verdict.problem)

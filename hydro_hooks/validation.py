@@ -137,11 +137,39 @@ class _ByProperty:
             return False
         parts, rest = self._parts, self._rest
         try:
-            return all(parts.get(name, rest)(part) for name, part in value.items())
+            for name, part in value.items():
+                if not parts.get(name, rest)(part):
+                    return False
         except TypeError:  # an array or an object, which cannot be remembered
             return False
+        return True
 
 
 def _part(subschema: Any, validator: Validator) -> Callable[[Any], bool]:
-    is_valid: Callable[[Any], bool] = validator.evolve(schema=subschema).is_valid
-    return is_valid
+    """Return what checks a property's value, by jsonschema's own keywords."""
+    its = validator.evolve(schema=subschema)
+    is_valid: Callable[[Any], bool] = its.is_valid
+    if not isinstance(subschema, dict) or "$ref" in subschema:
+        return is_valid
+    known: Mapping[str, Any] = its.VALIDATORS
+    keywords = [
+        (known[name], argument)
+        for name, argument in subschema.items()
+        if name in known and name != "type"
+    ]
+    # Of these classes each value is of the same types; 1.0 is an integer, 1.5 is not.
+    of_type = {
+        kind: validator.evolve(schema={"type": subschema["type"]}).is_valid(kind())
+        for kind in (str, int, bool)
+        if "type" in subschema
+    }
+
+    def fits(value: Any) -> bool:
+        if "type" in subschema and not of_type.get(value.__class__, False):
+            return is_valid(value)
+        for keyword, argument in keywords:
+            for _ in keyword(its, argument, value, subschema) or ():
+                return False
+        return True
+
+    return fits

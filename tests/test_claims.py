@@ -48,7 +48,8 @@ def try_to_claim(engine: Engine, duration: timedelta = MINUTE) -> Lease | None:
 
 def heads(engine: Engine, limit: int = 50) -> list[Any]:
     with claims.transaction(engine) as connection:
-        return claims.head(connection, SHARD, limit=limit)
+        rows = claims.head(connection, SHARD, limit=limit)
+    return [row._asdict() for row in rows]
 
 
 def settled(engine: Engine, lease: Lease, **what: Any) -> bool:
@@ -208,7 +209,7 @@ def test_the_head_begins_where_it_is_told_to(engine: Engine) -> None:
     with claims.looking(engine) as connection:
         rows = claims.head(connection, SHARD, start=second, limit=2)
 
-    assert [row["id"] for row in rows] == ids[1:3]
+    assert [row.id for row in rows] == ids[1:3]
 
 
 def test_below_the_mark_is_looked_at_only_from_the_bottom(engine: Engine) -> None:
@@ -313,7 +314,7 @@ def test_a_shard_is_read_by_its_index_whatever_waits_elsewhere(
         [(statement, given)] = plans
         plan = connection.exec_driver_sql(f"{explain} {statement}", given).all()
 
-    assert [row["id"] for row in rows] == [mine]
+    assert [row.id for row in rows] == [mine]
     assert how in str(plan)
 
 

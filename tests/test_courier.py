@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from delivering import (
@@ -19,7 +20,7 @@ from delivering import (
 )
 from sample_events import ids_in, record, rows_in, sample_event, sample_events
 from scripted_gateway import SECRET, Received, Scripted, ScriptedGateway, failures
-from sqlalchemy import Engine, create_engine, update
+from sqlalchemy import Engine, create_engine, event, update
 
 from hydro_hooks import outbox, schema, signals, tables
 from hydro_hooks.errors import ConfigurationError
@@ -90,7 +91,26 @@ def test_a_backlog_leaves_in_order_in_batches_that_grow(
 
     assert counts == Counts(delivered=1120, rejected=0, waiting=0)
     assert gateway.event_ids == ids
-    assert sizes(gateway) == [50, *[100] * 10, 70]
+    assert sizes(gateway) == [50, 100, 200, 250, 250, 250, 20]
+
+
+def test_no_more_is_read_where_the_last_batch_was_not_full(
+    engine: Engine, gateway: ScriptedGateway
+) -> None:
+    record(engine, [sample_event(subject_id="1") for _ in range(6)])
+    limits: list[int] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(*args: Any) -> None:
+        given = args[4].compiled_parameters if args[4] and args[4].compiled else [{}]
+        limits.extend(one["most"] for one in given if "most" in one)
+
+    counts = drained(engine, gateway)
+    event.remove(engine, "before_cursor_execute", note)
+
+    assert counts.delivered == 6
+    assert sizes(gateway) == [1] * 6  # no two of one subject in a request
+    assert set(limits) == {50}
 
 
 def test_a_batch_has_as_many_events_as_it_may_have(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine, Row, insert
 from sqlalchemy.exc import IntegrityError
 
 from hydro_hooks.claims import statements
@@ -147,7 +147,7 @@ def head(
     start: int = 0,
     limit: int,
     but: Sequence[int] = (),
-) -> list[Mapping[str, Any]]:
+) -> list[Row[Any]]:
     """Return the shard's next events, in `seq` order, with what a delivery needs.
 
     No two of them are of one subject: where a gateway takes the later event and asks to
@@ -164,17 +164,16 @@ def head(
     statement = statements.head_of(connection.dialect.name, is_ahead=bool(but))
     if but:
         wanted["seqs"] = but
-    rows = connection.execute(statement, wanted).mappings()
-    batch: list[Mapping[str, Any]] = []
+    batch: list[Row[Any]] = []
     size_bytes = 0
     subjects: set[tuple[str, str]] = set()
-    for row in rows.all():
-        size_bytes += len(row["payload"].encode())
-        subject = row["association"], row["subject_id"]
+    for row in connection.execute(statement, wanted).all():
+        size_bytes += len(row.payload.encode())
+        subject = row.association, row.subject_id
         if batch and (size_bytes > MAX_BATCH_BYTES or subject in subjects):
             break
         subjects.add(subject)
-        batch.append(dict(row))
+        batch.append(row)
     return batch
 
 

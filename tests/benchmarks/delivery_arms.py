@@ -30,8 +30,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it
 from sample_events import record, sample_event
 
 from hydro_hooks import outbox, schema, tables
+from hydro_hooks.courier import MAX_BATCH
 from hydro_hooks.event import Event
-from hydro_hooks.relay import Relay
+from hydro_hooks.relay import IN_FLIGHT, Relay
 from hydro_hooks.settings import Settings
 from hydro_hooks.tables import SHARDS
 
@@ -154,8 +155,8 @@ def main(
     arm: str,
     database: str,
     url: str = "http://127.0.0.1:9/",
-    in_flight: str = "4",
-    max_batch: str = "100",
+    in_flight: str = str(IN_FLIGHT),
+    max_batch: str = str(MAX_BATCH),
 ) -> None:
     engine = create_engine(database)
     with engine.connect() as connection:  # connected, and all is imported

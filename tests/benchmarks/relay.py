@@ -42,6 +42,7 @@ from kafka_cluster import KafkaCluster
 from sample_events import record
 
 from hydro_hooks import claims, tables
+from hydro_hooks.relay import IN_FLIGHT
 
 NAME: Final = "hydro_bench_relay"
 HERE: Final = Path(__file__).parent
@@ -50,7 +51,7 @@ BATCH: Final = 50
 """Events in a request to the distant gateway."""
 
 SEED: Final = 1000
-"""Events recorded by the package; a larger backlog is copies of them."""
+"""Events recorded by the package; a larger backlog is copies, of other subjects."""
 
 Row = tuple[str, str, str, str]
 """Case, what was seen, as a ratio, to reach."""
@@ -105,14 +106,31 @@ class Bench:
         return rates
 
 
+COPIED: Final = ", ".join(
+    column.name
+    for column in tables.outbox.columns
+    if column.name not in {"seq", "id", "subject_id", "payload"}
+)
 COPIES: Final = f"""
-    INSERT INTO hydro_outbox (
-        id, {", ".join(c.name for c in tables.outbox.c if c.name not in ("seq", "id"))}
+    WITH new AS MATERIALIZED (
+        SELECT *, (left(later, 8) || '-' || right(later, 4) || rest)::uuid AS new_id
+        FROM (
+            SELECT old.*, copy || '-' || old.subject_id AS new_subject,
+                lpad(to_hex(
+                    ('x' || translate(left(id::text, 13), '-', ''))::bit(48)::bigint
+                    + copy * 1000
+                ), 12, '0') AS later,
+                substr(id::text, 14) AS rest
+            FROM generate_series(1, :copies) AS copy, hydro_outbox AS old
+        ) AS parts
     )
-    SELECT gen_random_uuid(),
-        {", ".join(c.name for c in tables.outbox.c if c.name not in ("seq", "id"))}
-    FROM generate_series(1, :copies), hydro_outbox
+    INSERT INTO hydro_outbox (id, subject_id, payload, {COPIED})
+    SELECT new_id, new_subject, payload || jsonb_build_object(
+            'eventId', new_id, 'subjectId', new_subject
+        ), {COPIED}
+    FROM new
 """  # noqa: S608 - names of our own columns
+"""With ids of a second later each, which are UUIDs of version 7 as all others."""
 
 
 def ratio(rates: dict[str, list[float]], one: str, other: str) -> float:
@@ -152,8 +170,8 @@ def one_relay(bench: Bench) -> Iterator[Row]:
         rates = bench.rates(
             {
                 "ceiling": ("ceiling",),
-                "relay": ("relay", url, "4"),
-                "50 in a batch": ("relay", url, "4", "50"),
+                "relay": ("relay", url),
+                "50 in a batch": ("relay", url, str(IN_FLIGHT), "50"),
                 "with journal": ("journal",),
             }
         )
@@ -179,7 +197,7 @@ def kafka(bench: Bench) -> Iterator[Row]:
     with KafkaCluster() as cluster:
         url = f"kafka://{cluster.brokers}/hydro"
         rates = bench.rates(
-            {"ceiling": ("ceiling",), "relay": ("relay", url, "4")}, 3 * bench.events
+            {"ceiling": ("ceiling",), "relay": ("relay", url)}, 3 * bench.events
         )
     yield (
         "Kafka (mock)",

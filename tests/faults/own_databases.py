@@ -282,7 +282,7 @@ class OwnMariadb(OwnServer):
             "mariadb-install-db",
             "--no-defaults",
             f"--datadir={self.folder}/data",
-            f"--tmpdir={self.new_folder(self.folder / 'tmp')}",
+            f"--tmpdir={self.new_folder(self.folder / 'scratch')}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         )
@@ -293,7 +293,7 @@ class OwnMariadb(OwnServer):
             "--no-defaults",
             f"--datadir={self.folder}/data",
             # As it starts it removes what others have in a folder that they share.
-            f"--tmpdir={self.folder}/tmp",
+            f"--tmpdir={self.folder}/scratch",
             f"--socket={self.folder}/socket",
             f"--pid-file={self.folder}/pid",
             "--bind-address=127.0.0.1",
