@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import Connection, Engine
 
@@ -26,6 +26,7 @@ from hydro_hooks.claims import Lease, Settlement
 from hydro_hooks.event import Event, storable
 from hydro_hooks.flight import Flight, Outcome, Restraint
 from hydro_hooks.packing import Batch, Packer, Row
+from hydro_hooks.progress import Tally
 from hydro_hooks.sinks import Sink
 from hydro_hooks.telling import Teller
 from hydro_hooks.verdict import MAX_DELAY, Kind, Verdict, retry_delay
@@ -43,26 +44,6 @@ TURN: Final = timedelta(seconds=2)
 
 REQUEST: Final = timedelta(seconds=10)
 """No batch departs ahead of a settlement unless the lease lasts so much longer."""
-
-
-class Tally(NamedTuple):
-    """What was done; added up by `+`.
-
-    Args:
-        delivered: Events that were accepted.
-        rejected: Events that were refused for good.
-        lost: Batches whose lease was lost: another relay sends them again.
-    """
-
-    delivered: int = 0
-    rejected: int = 0
-    lost: int = 0
-
-    def __add__(self, other: tuple[object, ...]) -> Tally:
-        """Return the sum, field by field."""
-        if not isinstance(other, Tally):
-            return NotImplemented
-        return Tally(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,9 +5,27 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from hydro_hooks.courier import Tally
+
+class Tally(NamedTuple):
+    """What was done; added up by `+`.
+
+    Args:
+        delivered: Events that were accepted.
+        rejected: Events that were refused for good.
+        lost: Batches whose lease was lost: another relay sends them again.
+    """
+
+    delivered: int = 0
+    rejected: int = 0
+    lost: int = 0
+
+    def __add__(self, other: tuple[object, ...]) -> Tally:
+        """Return the sum, field by field."""
+        if not isinstance(other, Tally):
+            return NotImplemented
+        return Tally(*(mine + its for mine, its in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,10 +26,10 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from hydro_hooks import outbox
 from hydro_hooks.background import Background
-from hydro_hooks.courier import MAX_BATCH, Courier, Tally
+from hydro_hooks.courier import MAX_BATCH, Courier
 from hydro_hooks.event import Event
 from hydro_hooks.packing import Packer
-from hydro_hooks.progress import Account, Progress
+from hydro_hooks.progress import Account, Progress, Tally
 from hydro_hooks.rounds import Rounds
 from hydro_hooks.settings import Settings
 from hydro_hooks.signing import Signer

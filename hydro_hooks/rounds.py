@@ -12,8 +12,9 @@ from typing import Final
 from sqlalchemy import Engine
 
 from hydro_hooks import claims
-from hydro_hooks.courier import Courier, Tally
+from hydro_hooks.courier import Courier
 from hydro_hooks.forking import at_work, waiting
+from hydro_hooks.progress import Tally
 from hydro_hooks.telling import counted
 
 logger = logging.getLogger(__name__)
