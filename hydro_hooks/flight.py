@@ -31,6 +31,8 @@ class Outcome:
     @property
     def kept(self) -> list[Row]:
         """The rows that stay in the outbox."""
+        if len(self.delivered) + len(self.rejected) == len(self.batch.rows):
+            return []  # as nearly always
         gone = {row.seq for row in self.delivered}
         gone |= {row.seq for row, _ in self.rejected}
         return [row for row in self.batch.rows if row.seq not in gone]
