@@ -48,6 +48,11 @@ class Progress:
     passed_at: datetime | None = None
     problem: str | None = None
 
+    @property
+    def settled(self) -> int:
+        """Events that it has delivered, or set aside as refused."""
+        return self.delivered + self.rejected
+
 
 class Account:
     """Keeps a relay's progress, which several of its threads make."""

@@ -166,7 +166,7 @@ class Relay:
         failures = 0
         try:
             while not stop.is_set():
-                failures = failures + 1 if self._fails(rounds, stop, failures) else 0
+                failures = self._go_round(rounds, stop, failures)
         finally:
             rounds.close()
 
@@ -224,22 +224,25 @@ class Relay:
             return None
         return Rounds(self._engine, self._courier, in_flight=self._in_flight)
 
-    def _fails(self, rounds: Rounds, stop: threading.Event, failures: int) -> bool:
-        """Make one round and pause; return whether it failed.
+    def _go_round(self, rounds: Rounds, stop: threading.Event, failures: int) -> int:
+        """Make one round and pause; return how many have failed in a row.
 
-        The one place where failures of the relay end.
+        The one place where failures of the relay end. A round that settled something
+        before it failed begins a new row: what was amiss before it was over.
         """
+        settled_before = self.progress.settled
         try:
             rounds.make(stop)
         except Exception as error:
-            delay = retry_delay(failures + 1, random=random.uniform)
+            failures = failures + 1 if self.progress.settled == settled_before else 1
+            delay = retry_delay(failures, random=random.uniform)
             problem = _log_failure(error, delay.total_seconds())
             self._account.add(problem=problem)
             stop.wait(delay.total_seconds())
-            return True
+            return failures
         self._account.add(passed_at=datetime.now(UTC), problem=None)
         stop.wait(POLL_SECONDS)
-        return False
+        return 0
 
     def _abandon(self) -> None:
         if self._courier is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -227,6 +228,41 @@ def test_a_sink_that_raises_ends_neither_the_relay_nor_the_event(
     assert relay.stop()
     assert sink.is_closed
     assert ids_in(engine, tables.outbox) == ids
+
+
+class FlakySink:
+    """A sink that takes one batch, fails at the next, takes one, and so on."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def send(self, _: Sequence[Message], /) -> Answer | Fault:
+        self._count += 1
+        if self._count % 2 == 0:
+            message = "flaky"
+            raise LookupError(message)
+        return Answer(status=200)
+
+    def close(self) -> None:
+        self._count = 0
+
+
+def test_a_relay_that_gets_on_between_failures_does_not_wait_longer_each_time(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(engine, sample_events(9))
+    lease = timedelta(milliseconds=1)
+    relay = Relay(engine, sink=FlakySink(), lease=lease, max_batch=1)
+
+    def pauses() -> list[int]:
+        told = re.findall(r"The relay failed; .* again in (\d+) s", caplog.text)
+        return [int(seconds) for seconds in told]
+
+    relay.start()
+    wait_until(lambda: len(pauses()) >= 4, seconds=60)
+
+    assert relay.stop()
+    assert max(pauses()) <= 2
 
 
 def test_a_relay_that_lost_its_lease_settles_nothing(

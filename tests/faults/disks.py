@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from faults.lengths import runs
 
-SIZE_BYTES: Final = 32 << 20
+SIZE_BYTES: Final = runs(short=32, long=1024) << 20
+"""Room for the journal of all events that the test commits."""
+
 CHUNK_BYTES: Final = 4096
 
 
