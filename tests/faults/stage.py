@@ -127,9 +127,14 @@ class Stage:
         begun = time.monotonic()
         before = len(self.receiver.deliveries)
         while len(self.receiver.deliveries) == before:
-            assert time.monotonic() < begun + seconds, "nothing is delivered any more"
+            assert time.monotonic() < begun + seconds, (
+                f"nothing is delivered any more: {self._last_words()}"
+            )
             time.sleep(0.005)
         return time.monotonic() - begun
+
+    def _last_words(self) -> dict[str, str]:
+        return {name: each.log[-1000:] for name, each in self.processes.items()}
 
     def concluded(
         self,
