@@ -18,7 +18,9 @@ from faults.stage import LEASE_SECONDS, Stage
 from scripted_gateway import SECRET, Received, Scripted
 
 EXITS: Final = runs(short=2, long=20)
-EXIT_SECONDS: Final = 2.0
+LONGER_SECONDS: Final = 1.5
+"""What an app that waits for an answer may take longer to end than another: the relay
+waits for a second at most, so on a machine that is not busy it ends within two."""
 
 
 def app_with_relay(stage: Stage) -> Running:
@@ -61,8 +63,20 @@ class Withholder:
         self._goes_on.set()
 
 
-def until_gone(app: Running) -> None:
+def ended(app: Running) -> float:
+    """End an app as a supervisor does; return how long that took."""
+    begun = time.monotonic()
+    app.send(signal.SIGTERM)
     wait_until(lambda: not app.is_alive)
+    assert (app.wait(0), app.log) == (0, "the end\n")
+    return time.monotonic() - begun
+
+
+def ended_in_between(stage: Stage) -> float:
+    """Return how long an app takes to end whose requests are answered."""
+    app = app_with_relay(stage)
+    stage.delivered_again()
+    return ended(app)
 
 
 def until_sent_by(stage: Stage, relay: Running, ids: Collection[str]) -> None:
@@ -76,27 +90,24 @@ def until_sent_by(stage: Stage, relay: Running, ids: Collection[str]) -> None:
 
 
 @pytest.mark.timeout(120 + 20 * EXITS)
-def test_an_app_that_exits_during_a_request_ends_within_two_seconds(
+def test_an_app_that_exits_during_a_request_waits_for_a_second_at_most(
     stage: Stage,
 ) -> None:
     exited, taken_over = [], []
-    writer = stage.writer()
+    writer = stage.writer(pause_seconds=0.1)
+    in_between = ended_in_between(stage)
     for _ in range(EXITS):
         withholder = stage.receiver.script = Withholder()
         app = app_with_relay(stage)
         assert withholder.has_come.wait(30), app.log
 
+        exited.append(ended(app))
         begun = time.monotonic()
-        app.send(signal.SIGTERM)
-        until_gone(app)
-        ended = time.monotonic()
         withholder.go_on()
         next_one = stage.relay()
         until_sent_by(stage, next_one, withholder.ids)
 
-        assert (app.wait(0), app.log) == (0, "the end\n")
-        exited.append(ended - begun)
-        taken_over.append(time.monotonic() - ended)
+        taken_over.append(time.monotonic() - begun)
         next_one.terminate()
     writer.terminate()
     stage.relay()
@@ -109,4 +120,4 @@ def test_an_app_that_exits_during_a_request_ends_within_two_seconds(
     found = stage.concluded("16", "app exits in a request", runs=EXITS, seconds=seconds)
     assert found.flaws == []
     # The least, since a busy machine is busy with others too.
-    assert min(exited) <= EXIT_SECONDS
+    assert min(exited) <= in_between + LONGER_SECONDS
