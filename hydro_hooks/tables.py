@@ -157,7 +157,7 @@ def _search_indexes(table: str) -> list[Index]:
             ("transaction", ("transaction_id",)),
         )
     ]
-    # Of an event's two actors one is known at most, and often none.
+    # Of an event's two actors seldom both are known, and often neither.
     return always + [
         Index(
             f"ix_{table}_{actor}",
