@@ -3,7 +3,7 @@
 jsonschema makes a new validator for each property of each value, and most values of an
 event are those of the one before. So where a schema allows it, each property has a
 validator of its own, which remembers what was good. Seen, per event of
-`jira.v1.Action`: 71 µs by the whole validator, 12 µs this way.
+`jira.v1.Action` with five new values: 122 µs by the whole validator, 20 µs this way.
 """
 
 from __future__ import annotations
