@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from hydro_hooks import claims
 from hydro_hooks.claims import Lease, Settlement
@@ -57,7 +57,8 @@ class _Turn:
         ends_at: When no other batch departs, on the monotonic clock.
         held_until: Until when the lease lasts at least, on the monotonic clock.
         limit: Events in a batch at most.
-        flight: What is on its way; None once the shard is given back or lost.
+        flight: What is on its way.
+        is_over: No other batch departs.
     """
 
     lease: Lease
@@ -67,6 +68,7 @@ class _Turn:
     held_until: float
     limit: int
     flight: Flight | None
+    is_over: bool = False
 
 
 class Courier:
@@ -124,6 +126,8 @@ class Courier:
                 done = self._go_on(turn, turn.flight, stop)
                 self._note(done)
                 tally += done
+                if turn.flight is None and not done.lost:
+                    self._go_on_or_end(turn)
         finally:
             del self._leases[shard]
             self._teller.faults.awaited.discard(shard)
@@ -142,22 +146,20 @@ class Courier:
             sqlalchemy.exc.SQLAlchemyError: What the database says.
         """
         for lease in list(self._leases.values()):
-            with claims.transaction(self._engine) as connection:
-                claims.release(connection, lease)
+            claims.release(self._engine, lease)
 
     def _begin(self, shard: int, start: int) -> _Turn | None:
         """Lease a shard and send its first batch; None when there is nothing to do."""
         now = time.monotonic()
+        lease = claims.claim(self._engine, shard, self._lease)
+        if lease is None:
+            return None
         horizon = self.horizon.number  # as it was before the events are read
-        with claims.transaction(self._engine) as connection:
-            lease = claims.claim(connection, shard, self._lease)
-            if lease is None:
-                return None
-            limit = min(FIRST_BATCH, self._max_batch)
-            rows = claims.head(connection, shard, start=start, limit=limit)
-            if not rows:
-                claims.release(connection, lease)  # another relay was faster
-                return None
+        limit = min(FIRST_BATCH, self._max_batch)
+        rows = claims.head(self._engine, shard, start=start, limit=limit)
+        if not rows:
+            claims.release(self._engine, lease)  # another relay was faster
+            return None
         self._leases[shard] = lease
         self._teller.faults.awaited.add(shard)
         return _Turn(
@@ -174,13 +176,14 @@ class Courier:
         return Flight(self._sink, self._packer.pack(rows))
 
     def _go_on(self, turn: _Turn, flight: Flight, stop: threading.Event) -> Tally:
-        """Await what is on its way, send what comes next, and settle."""
-        is_last = stop.is_set() or time.monotonic() >= turn.ends_at
+        """Await what is on its way, send what was read ahead, and settle."""
+        turn.is_over = stop.is_set() or time.monotonic() >= turn.ends_at
         start, horizon = turn.start, turn.horizon
-        ahead = None if is_last else self._read_ahead(turn, flight.batch)
+        ahead = None if turn.is_over else self._read_ahead(turn, flight.batch)
         outcome = flight.land(self._restraint)
         turn.flight = None
-        if ahead is not None and not stop.is_set() and _may_overtake(turn, outcome):
+        turn.is_over = turn.is_over or stop.is_set()
+        if ahead is not None and not turn.is_over and _may_overtake(turn, outcome):
             turn.flight = Flight(self._sink, ahead)
         else:
             turn.start = start
@@ -190,55 +193,48 @@ class Courier:
             turn.limit = max(1, len(flight.batch.rows) // 2)
         else:
             turn.limit = self._next_limit(turn, flight.batch)
-        settlement = self._settlement(turn.lease, outcome, horizon)
-        is_last = is_last or stop.is_set()
-        return self._settle(turn, outcome, settlement, is_last=is_last)
+        return self._settle(turn, outcome, horizon)
 
     def _read_ahead(self, turn: _Turn, batch: Batch) -> Batch | None:
         """Return what comes beside a batch, ready to depart; None when nothing does."""
         self.horizon.move()
-        with claims.looking(self._engine) as connection:
-            on_its_way = [row.seq for row in batch.rows if row.seq >= turn.start]
-            limit = self._next_limit(turn, batch)
-            rows = self._read(connection, turn, limit, on_its_way)
+        on_its_way = [row.seq for row in batch.rows if row.seq >= turn.start]
+        rows = self._read(turn, self._next_limit(turn, batch), on_its_way)
         return self._packer.pack(rows) if rows else None
 
-    def _read(
-        self, connection: Connection, turn: _Turn, limit: int, but: Sequence[int] = ()
-    ) -> Sequence[Row]:
+    def _read(self, turn: _Turn, limit: int, but: Sequence[int] = ()) -> Sequence[Row]:
         horizon = self.horizon.number
         shard, start = turn.lease.shard, turn.start
-        rows = claims.head(connection, shard, start=start, limit=limit, but=but)
+        rows = claims.head(self._engine, shard, start=start, limit=limit, but=but)
         if rows:
             turn.horizon = horizon
             turn.start = max(start, min(horizon, rows[-1].seq + 1))
         return rows
 
-    def _settle(
-        self, turn: _Turn, outcome: Outcome, settlement: Settlement, *, is_last: bool
-    ) -> Tally:
-        """Write down what became of a batch; send what comes next, or end the turn."""
+    def _settle(self, turn: _Turn, outcome: Outcome, horizon: int) -> Tally:
+        """Write down what became of a batch, and say it."""
         lease = turn.lease
+        settlement = self._settlement(lease, outcome, horizon)
         settled_at = time.monotonic()
-        rows: Sequence[Row] = ()
-        with claims.transaction(self._engine) as connection:
-            if not claims.settle(connection, lease, settlement):
-                return _lost(turn)
-            if turn.flight is None:
-                if not is_last and settlement.delay is None:
-                    if settlement.kept is not None:
-                        turn.start = min(turn.start, settlement.kept)
-                    rows = self._read(connection, turn, turn.limit)
-                if not rows:
-                    claims.release(connection, lease)
-        if rows:
-            turn.flight = self._depart(rows)
+        if not claims.settle(self._engine, lease, settlement):
+            return _lost(turn)
+        if settlement.kept is not None:
+            turn.start = min(turn.start, settlement.kept)
+        turn.is_over = turn.is_over or settlement.delay is not None
         turn.held_until = settled_at + lease.duration.total_seconds()
         turn.lease = replace(
             lease, attempts=settlement.attempts, fault=settlement.fault
         )
         self._teller.tell(outcome, lease, settlement)
         return Tally(len(outcome.delivered), len(outcome.rejected))
+
+    def _go_on_or_end(self, turn: _Turn) -> None:
+        """Send what is there by now, or give the shard back."""
+        rows = () if turn.is_over else self._read(turn, turn.limit)
+        if rows:
+            turn.flight = self._depart(rows)
+        else:
+            claims.release(self._engine, turn.lease)
 
     def _next_limit(self, turn: _Turn, batch: Batch) -> int:
         """Return how many events may come after a batch.

@@ -94,12 +94,20 @@ class _JsonbText(UserDefinedType[str]):
         return cast(colexpr, Text)
 
 
+def _utf8mb4_bin(length: int) -> mysql.VARCHAR:
+    return mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+
+
 def _text(length: int) -> String:
-    # MariaDB compares text without regard to case unless told otherwise.
-    return String(length).with_variant(
-        mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin"),
-        "mysql",
-        "mariadb",
+    """Return a type of names and ids, which all databases compare byte by byte.
+
+    Left to themselves, MariaDB takes no notice of case, and PostgreSQL goes by a
+    language's rules, which make each entry of an index take longer.
+    """
+    return (
+        String(length)
+        .with_variant(postgresql.VARCHAR(length, collation="C"), "postgresql")
+        .with_variant(_utf8mb4_bin(length), "mysql", "mariadb")
     )
 
 
@@ -107,7 +115,11 @@ _LONG_TEXT: Final = Text().with_variant(
     mysql.MEDIUMTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
 )
 _NUMBER: Final = BigInteger().with_variant(Integer(), "sqlite")
-_ID: Final = _text(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
+_ID: Final = (
+    String(36)
+    .with_variant(postgresql.UUID(as_uuid=False), "postgresql")
+    .with_variant(_utf8mb4_bin(36), "mysql", "mariadb")
+)
 
 
 def _searchable() -> list[Column[Any]]:

@@ -13,7 +13,7 @@ from faults.figures import pytest_terminal_summary
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from hydro_hooks import register, tables
+from hydro_hooks import register
 from hydro_hooks.cause import UNATTRIBUTED, current_cause
 
 __all__ = ["pytest_terminal_summary"]  # a hook, which pytest finds here
@@ -35,7 +35,6 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 def engine(database: Database) -> Iterator[Engine]:
     """Yield an engine whose database has the tables of hydro_hooks."""
     engine = database.engine()
-    tables.create_tables(engine)
     yield engine
     engine.dispose()
 

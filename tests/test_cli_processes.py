@@ -302,9 +302,8 @@ def test_relay_once_says_why_events_wait_and_until_when(
 def test_relay_once_says_that_another_relay_holds_the_events(app: Engine) -> None:
     record(app, event := installation(Action.CREATE))
     claims.ready_shards(app)
-    with claims.transaction(app) as connection:
-        number = outbox.shard_of(event.aggregate_id)
-        assert claims.claim(connection, number, timedelta(minutes=1))
+    number = outbox.shard_of(event.aggregate_id)
+    assert claims.claim(app, number, timedelta(minutes=1))
 
     result = run(
         *("relay", "--once", "--json", "--database", str(app.url)),

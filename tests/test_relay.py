@@ -274,8 +274,7 @@ def test_a_relay_that_lost_its_lease_settles_nothing(
         slow = Relay(engine, gateway.settings(), lease=timedelta(0))
         slow.start()
         gateway.wait_for(1)
-        with claims.transaction(engine) as connection:
-            assert claims.claim(connection, SHARD, timedelta(hours=1))
+        assert claims.claim(engine, SHARD, timedelta(hours=1))
         goes_on.set()
         wait_until(lambda: "to another relay" in caplog.text)
         assert slow.stop()

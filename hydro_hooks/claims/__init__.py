@@ -33,7 +33,7 @@ from hydro_hooks.claims.rejections import (
     rejected_of,
     rejections,
 )
-from hydro_hooks.claims.transactions import looking, transaction
+from hydro_hooks.claims.transactions import transaction
 
 __all__ = [
     "MAX_BATCH_BYTES",
@@ -50,7 +50,6 @@ __all__ = [
     "hand_over",
     "head",
     "lift_holds",
-    "looking",
     "ready_shards",
     "redrive",
     "rejected_of",

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine, exists, func, select, update
 
-from hydro_hooks.claims.transactions import clock, read, transaction
+from hydro_hooks.claims.transactions import clock, fetch, transaction
 from hydro_hooks.tables import outbox, shard
 
 
@@ -55,7 +55,7 @@ def waits(engine: Engine) -> list[Wait]:
             not_before=_if_ahead(row.not_before, row.now),
             fault=row.fault,
         )
-        for row in read(engine, statement)
+        for row in fetch(engine, statement)
     ]
 
 
@@ -73,7 +73,7 @@ def other_faults(engine: Engine, numbers: Collection[int]) -> frozenset[str]:
     statement = select(shard.c.fault).where(
         shard.c.fault.is_not(None), shard.c.shard.not_in(numbers), has_events
     )
-    return frozenset(fault for (fault,) in read(engine, statement))
+    return frozenset(fault for (fault,) in fetch(engine, statement))
 
 
 def lift_holds(engine: Engine) -> None:
@@ -85,7 +85,7 @@ def lift_holds(engine: Engine) -> None:
         sqlalchemy.exc.DBAPIError: What the database says.
     """
     is_paused = (shard.c.is_held.is_(True), shard.c.not_before.is_not(None))
-    if not read(engine, select(shard.c.shard).where(*is_paused)):
+    if not fetch(engine, select(shard.c.shard).where(*is_paused)):
         return  # as nearly always; no lock is taken then
     with transaction(engine) as connection:
         connection.execute(update(shard).where(*is_paused).values(not_before=None))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Engine, select
 
 from hydro_hooks.claims.moving import move_rows
-from hydro_hooks.claims.transactions import clock, read, transaction
+from hydro_hooks.claims.transactions import clock, fetch, transaction
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.outbox import PAYLOAD_SCHEMA
 from hydro_hooks.tables import journal, outbox, shard
@@ -33,7 +33,7 @@ def hand_over(engine: Engine, *, older_than: timedelta, delivered_by: str) -> in
             before stay moved.
     """
     now = clock(engine.dialect.name)
-    if read(engine, select(shard.c.shard).where(shard.c.leased_until > now)):
+    if fetch(engine, select(shard.c.shard).where(shard.c.leased_until > now)):
         message = "a relay delivers these events; stop it before another does"
         raise DatabaseError(message)
     count = 0
@@ -49,10 +49,6 @@ def hand_over(engine: Engine, *, older_than: timedelta, delivered_by: str) -> in
             ).all()
             if not seqs:
                 return count
-            values = {
-                "schema": PAYLOAD_SCHEMA,
-                "settled_at": moment,
-                "settled_by": delivered_by,
-            }
+            values = {"schema": PAYLOAD_SCHEMA, "settled_by": delivered_by}
             move_rows(connection, journal, seqs, values)
             count += len(seqs)

@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Engine, func, literal_column, select
 
-from hydro_hooks.claims.transactions import read
+from hydro_hooks.claims.transactions import fetch
 from hydro_hooks.tables import journal, outbox
 
 LOOK_SECONDS: Final = 0.5
@@ -78,13 +78,13 @@ class Horizon:
             self._guard.release()
 
     def _look(self) -> None:
-        [row] = read(self._engine, _LOOK)
+        [row] = fetch(self._engine, _LOOK)
         if self._awaited is not None and row.oldest >= self._awaited[1]:
             self.number = max(self.number, self._awaited[0])
             self._awaited = None
         if self._awaited is None and self._drawn is not None:
             # A look after the number was met: whoever drew a smaller one has written.
-            [(following,)] = read(self._engine, _NEXT)
+            [(following,)] = fetch(self._engine, _NEXT)
             self._awaited = self._drawn, following
             self._drawn = None
         if self._drawn is None and row.drawn > self.number:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, insert
+from sqlalchemy import Engine, Row, insert
 from sqlalchemy.exc import IntegrityError
 
 from hydro_hooks.claims import statements
-from hydro_hooks.claims.moving import move_rows
-from hydro_hooks.claims.transactions import read, transaction
+from hydro_hooks.claims.moving import as_given, move_rows
+from hydro_hooks.claims.transactions import fetch, transaction
 from hydro_hooks.event import new_id
 from hydro_hooks.tables import SHARDS, journal, rejected, shard
 
@@ -91,10 +91,10 @@ def ready_shards(engine: Engine, *, from_the_bottom: bool = True) -> dict[int, i
         sqlalchemy.exc.DBAPIError: What the database says.
     """
     statement = statements.ready(engine.dialect.name, from_the_bottom=from_the_bottom)
-    rows = read(engine, statement)
+    rows = fetch(engine, statement)
     if len(rows) < SHARDS:
         _make_shards(engine, {row.shard for row in rows})
-        rows = read(engine, statement)
+        rows = fetch(engine, statement)
     return {
         row.shard: min(row.mark, row.first)
         for row in rows
@@ -111,37 +111,41 @@ def _make_shards(engine: Engine, there: set[int]) -> None:
             continue  # another relay, started at the same moment, was faster
 
 
-def claim(connection: Connection, number: int, duration: timedelta) -> Lease | None:
-    """Lease a shard in the connection's transaction.
+def claim(engine: Engine, number: int, duration: timedelta) -> Lease | None:
+    """Lease a shard.
 
     Args:
-        connection: In a `transaction()`.
+        engine: Of the app's database.
         number: The shard.
         duration: How long the lease holds without a settlement; longer than a request
             may take.
 
     Returns:
         None when another relay holds it or is about to, or it is backing off.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What the database says.
     """
-    statement = statements.free(connection.dialect.name)
-    row = connection.execute(statement, {"number": number}).one_or_none()
-    if row is None:
-        return None
-    lease = Lease(
-        shard=number,
-        token=new_id(),
-        attempts=row.attempts,
-        fault=row.fault,
-        duration=duration,
-    )
-    until = row.now + duration
-    noted = {"number": number, "token": lease.token, "leased_until": until}
-    connection.execute(statements.NOTE, noted)
+    dialect = engine.dialect.name
+    with transaction(engine) as connection:
+        free = connection.execute(statements.free(dialect), {"number": number})
+        row = free.one_or_none()
+        if row is None:
+            return None
+        lease = Lease(
+            shard=number,
+            token=new_id(),
+            attempts=row.attempts,
+            fault=row.fault,
+            duration=duration,
+        )
+        noted = {**_named(lease), "lease": _microseconds(duration)}
+        connection.execute(statements.lease(dialect), noted)
     return lease
 
 
 def head(
-    connection: Connection,
+    engine: Engine,
     number: int,
     *,
     start: int = 0,
@@ -154,20 +158,23 @@ def head(
     send the earlier again, they would be delivered in the wrong order.
 
     Args:
-        connection: Where nothing is locked, or in a `transaction()`.
+        engine: Of the app's database.
         number: The shard.
         start: `seq` that the events have at least.
         limit: Rows at most; fewer where they are large, or of one subject.
         but: `seq` of those that are on their way.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What the database says.
     """
+    dialect = engine.dialect.name
     wanted: dict[str, Any] = {"number": number, "start": start, "most": limit}
-    statement = statements.head_of(connection.dialect.name, is_ahead=bool(but))
     if but:
-        wanted["seqs"] = but
+        wanted["seqs"] = as_given(dialect, but)
     batch: list[Row[Any]] = []
     size_bytes = 0
     subjects: set[tuple[str, str]] = set()
-    for row in connection.execute(statement, wanted).all():
+    for row in fetch(engine, statements.head_of(dialect, is_ahead=bool(but)), wanted):
         size_bytes += len(row.payload.encode())
         subject = row.association, row.subject_id
         if batch and (size_bytes > MAX_BATCH_BYTES or subject in subjects):
@@ -177,52 +184,66 @@ def head(
     return batch
 
 
-def settle(connection: Connection, lease: Lease, settlement: Settlement) -> bool:
+def settle(engine: Engine, lease: Lease, settlement: Settlement) -> bool:
     """Write down what became of a batch, and hold the lease for another while.
 
+    All of it or, where the database fails, nothing.
+
     Args:
-        connection: In a `transaction()`; the caller commits.
+        engine: Of the app's database.
         lease: Under which the batch was read.
         settlement: What became of it.
 
     Returns:
         False when the lease was lost: then nothing was written, and whoever holds the
         shard now sends the events again.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What the database says.
     """
-    mine = {"number": lease.shard, "holder": lease.token}
-    statement = statements.held(connection.dialect.name)
-    now = connection.execute(statement, mine).scalar_one_or_none()
-    if now is None:
-        return False
-    _move(connection, lease, settlement, now)
+    dialect = engine.dialect.name
     delay = settlement.delay
     noted = {
-        "number": lease.shard,
-        "leased_until": now + lease.duration,
-        "attempts": settlement.attempts,
-        "not_before": None if delay is None else now + delay,
-        "fault": settlement.fault,
-        "is_held": settlement.is_held,
+        **_named(lease),
+        "lease": _microseconds(lease.duration),
+        "delay": None if delay is None else _microseconds(delay),
         "passed": settlement.passed,
         "kept": settlement.kept,
+        "its_attempts": settlement.attempts,
+        "its_fault": settlement.fault,
+        "its_is_held": settlement.is_held,
     }
-    connection.execute(statements.SETTLE, noted)
+    shared = {"schema": settlement.schema, "attempts": lease.attempts + 1}
+    delivered = {**shared, "settled_by": settlement.settled_by}
+    if dialect == "postgresql" and settlement.delivered and not settlement.rejected:
+        seqs = as_given(dialect, settlement.delivered)
+        told = {f"the_{name}": value for name, value in delivered.items()}
+        statement = statements.settle_at_once(tuple(delivered))
+        [(count,)] = fetch(engine, statement, {**noted, **told, "seqs": seqs})
+        return bool(count)
+    with transaction(engine) as connection:
+        if not connection.execute(statements.settle(dialect), noted).rowcount:
+            return False
+        if settlement.delivered:
+            move_rows(connection, journal, settlement.delivered, delivered)
+        for seq, error in settlement.rejected:
+            move_rows(connection, rejected, (seq,), {**shared, "error": error})
     return True
 
 
-def release(connection: Connection, lease: Lease) -> None:
-    """Give the shard back, unless it is another's by now."""
-    mine = {"number": lease.shard, "holder": lease.token}
-    connection.execute(statements.RELEASE, mine)
+def release(engine: Engine, lease: Lease) -> None:
+    """Give the shard back, unless it is another's by now.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: What the database says.
+    """
+    with transaction(engine) as connection:
+        connection.execute(statements.RELEASE, _named(lease))
 
 
-def _move(
-    connection: Connection, lease: Lease, settlement: Settlement, now: datetime
-) -> None:
-    shared = {"schema": settlement.schema, "attempts": lease.attempts + 1}
-    if settlement.delivered:
-        values = {**shared, "settled_at": now, "settled_by": settlement.settled_by}
-        move_rows(connection, journal, settlement.delivered, values)
-    for seq, error in settlement.rejected:
-        values = {**shared, "rejected_at": now, "error": error}
-        move_rows(connection, rejected, (seq,), values)
+def _named(lease: Lease) -> dict[str, Any]:
+    return {"number": lease.shard, "holder": lease.token}
+
+
+def _microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)

@@ -12,25 +12,31 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
+    FromClause,
     Insert,
+    String,
     Table,
     any_,
     bindparam,
+    cast,
     delete,
     insert,
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from hydro_hooks.tables import outbox
+from hydro_hooks.claims.transactions import clock
+from hydro_hooks.tables import journal, outbox, rejected
 
-_ARRAY: Final[BindParameter[Any]] = bindparam("seqs", type_=ARRAY(BigInteger))
+# One text: a driver takes longer over fifty parameters, or a list of them.
+_ARRAY: Final = cast(bindparam("seqs", type_=String), ARRAY(BigInteger))
 
-# Written into the statement: each is a number of the database's own, and a driver takes
-# longer over fifty parameters than over one text.
+# Written into the statement: each is a number of the database's own.
 _LIST: Final[BindParameter[Any]] = bindparam(
     "seqs", expanding=True, literal_execute=True
 )
+
+_MOVED_AT: Final = {journal: "settled_at", rejected: "rejected_at"}
 
 
 def is_among_seqs(dialect: str) -> ColumnElement[bool]:
@@ -45,6 +51,13 @@ def is_among_seqs(dialect: str) -> ColumnElement[bool]:
     return outbox.c.seq.in_(_LIST)
 
 
+def as_given(dialect: str, seqs: Sequence[int]) -> Any:
+    """Return the parameter `seqs` of a statement with `is_among_seqs()`."""
+    if dialect == "postgresql":
+        return f"{{{','.join(map(str, seqs))}}}"
+    return list(seqs)
+
+
 def move_rows(
     connection: Connection, table: Table, seqs: Sequence[int], values: dict[str, Any]
 ) -> None:
@@ -52,33 +65,50 @@ def move_rows(
 
     Args:
         connection: In a `transaction()`.
-        table: With the columns of the outbox, less some, and those of `values`.
+        table: `hydro_journal`, or `hydro_rejected`.
         seqs: Which rows, at least one.
-        values: What else is to be known of them, by column.
+        values: What else is to be known of them, by column; not when they were moved,
+            which the database knows.
     """
     copy_rows(connection, table, seqs, values)
-    connection.execute(_delete(connection.dialect.name), {"seqs": list(seqs)})
+    dialect = connection.dialect.name
+    connection.execute(delete_rows(dialect), {"seqs": as_given(dialect, seqs)})
 
 
 def copy_rows(
     connection: Connection, table: Table, seqs: Sequence[int], values: dict[str, Any]
 ) -> None:
     """Copy rows of the outbox into `table`, as `move_rows()` does before it deletes."""
+    dialect = connection.dialect.name
     told = {f"the_{name}": value for name, value in values.items()}
-    statement = _copy(connection.dialect.name, table, tuple(values))
-    connection.execute(statement, {"seqs": list(seqs), **told})
+    statement = insert_rows(dialect, table, tuple(values))
+    connection.execute(statement, {"seqs": as_given(dialect, seqs), **told})
 
 
 @functools.cache
-def _delete(dialect: str) -> Delete:
+def delete_rows(dialect: str) -> Delete:
+    """Return what deletes the rows of the outbox with `seqs`."""
     return delete(outbox).where(is_among_seqs(dialect))
 
 
 @functools.cache
-def _copy(dialect: str, table: Table, added: tuple[str, ...]) -> Insert:
+def insert_rows(
+    dialect: str, table: Table, added: tuple[str, ...], rows: FromClause = outbox
+) -> Insert:
+    """Return what inserts rows of the outbox into `table`.
+
+    Args:
+        dialect: Its name.
+        table: `hydro_journal`, or `hydro_rejected`.
+        added: Columns that get the parameters `the_COLUMN`.
+        rows: Where to read them; of the outbox only those with `seqs`.
+    """
     shared = [column.name for column in table.columns if column.name in outbox.columns]
     source = select(
-        *(outbox.columns[name] for name in shared),
-        *(bindparam(f"the_{name}", type_=table.columns[name].type) for name in added),
-    ).where(is_among_seqs(dialect))
-    return insert(table).from_select([*shared, *added], source)
+        *(rows.c[name] for name in shared),
+        *(bindparam(f"the_{name}", type_=table.c[name].type) for name in added),
+        select(clock(dialect)).scalar_subquery(),  # once for all rows
+    )
+    if rows is outbox:
+        source = source.where(is_among_seqs(dialect))
+    return insert(table).from_select([*shared, *added, _MOVED_AT[table]], source)

@@ -168,13 +168,11 @@ def _steps(connection: Connection, event: Event) -> Iterator[str]:
     outbox = tables.outbox
     is_mine = outbox.c.id == event.id
     seqs = connection.scalars(select(outbox.c.seq).where(is_mine)).all()
-    now = datetime.now(UTC)
     shared = {"schema": PAYLOAD_SCHEMA, "attempts": 1}
     yield "INSERT into hydro_journal"
-    copy_rows(connection, tables.journal, seqs, {**shared, "settled_at": now})
+    copy_rows(connection, tables.journal, seqs, shared)
     yield "INSERT into hydro_rejected"
-    refusal = {**shared, "rejected_at": now, "error": "none"}
-    copy_rows(connection, tables.rejected, seqs, refusal)
+    copy_rows(connection, tables.rejected, seqs, {**shared, "error": "none"})
     yield "DELETE from hydro_outbox"
     connection.execute(delete(outbox).where(is_mine))
     shard = tables.shard

@@ -210,7 +210,7 @@ def kafka(bench: Bench) -> Iterator[Row]:
 def pages(connection: Connection) -> dict[int, int]:
     """Return the pages that a read of 50 rows touches, by the shard's number."""
     reads: list[tuple[str, Any]] = []
-    listen_to = (connection, "before_cursor_execute")
+    listen_to = (connection.engine, "before_cursor_execute")
 
     @event.listens_for(*listen_to)
     def note(*args: Any) -> None:
@@ -219,7 +219,7 @@ def pages(connection: Connection) -> dict[int, int]:
     full = [
         number
         for number in range(tables.SHARDS)
-        if len(claims.head(connection, number, limit=BATCH)) == BATCH
+        if len(claims.head(connection.engine, number, limit=BATCH)) == BATCH
     ]
     event.remove(*listen_to, note)
     touched = {}
