@@ -52,6 +52,10 @@ class Packer:
     def __init__(self, schema_name: str) -> None:
         self._schema = schema.load(schema_name)
         self._payload_schema = schema.load(PAYLOAD_SCHEMA)
+        # Now, and not in a relay's thread: a fork in the middle of an import, or of
+        # what is made once, leaves its lock held in the child for ever.
+        for each in (self._schema, self._payload_schema):
+            each.compile()
 
     @property
     def schema(self) -> str:

@@ -474,7 +474,8 @@ def slow(database: Database, engine: Engine) -> str:
     if database.kind == "mariadb":
         wanted = datetime.now(UTC) - timedelta(hours=1)
         init = f"SET timestamp = {wanted.timestamp()}"
-        return f"{database.text_url}?init_command={quote(init)}"
+        url = database.url.update_query_dict({"init_command": init})
+        return url.render_as_string(hide_password=False)
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA slow"))
         connection.execute(

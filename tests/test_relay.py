@@ -324,12 +324,20 @@ from hydro_hooks.sinks import Message
 from hydro_hooks.verdict import Answer, Fault
 engine = create_engine(sys.argv[1])
 relay = Relay(engine, Settings(base_url=sys.argv[2], secrets=("s",)))
+imported = set(sys.modules)
 relay.start()
 """
 
 ENDING = """
 input()
 print("the program is done", flush=True)
+"""
+
+IMPORTING = """
+while not relay.progress.delivered:
+    time.sleep(0.01)
+assert relay.stop()
+print(*(set(sys.modules) - imported))
 """
 
 FORKING = """
@@ -402,6 +410,17 @@ def test_a_program_that_ends_settles_what_is_answered_soon(
         program.communicate(timeout=15)
 
     assert ids_in(engine, tables.journal) == ids
+
+
+def test_the_relays_threads_import_nothing(
+    engine: Engine, database: Database, gateway: ScriptedGateway
+) -> None:
+    # A fork in the middle of it would leave the import's lock held in the child.
+    record(engine, sample_events(1))
+
+    done = run_program(PROGRAM + IMPORTING, database.text_url, gateway.url)
+
+    assert (done.stderr, done.stdout.split()) == ("", [])
 
 
 def test_a_forked_child_delivers_with_a_thread_of_its_own(

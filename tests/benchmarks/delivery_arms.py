@@ -159,7 +159,6 @@ def main(
     max_batch: str = str(MAX_BATCH),
 ) -> None:
     engine = create_engine(database)
-    schema.load(outbox.PAYLOAD_SCHEMA).compile()
     with engine.connect() as connection:  # connected, and all is imported
         connection.execute(select(func.count()).select_from(tables.shard))
     relay = Relay(
