@@ -6,8 +6,9 @@ own. So one relay at a time delivers the events of a subject, and a relay that w
 or killed changes nothing after another took over. Why the events of a shard wait is
 noted beside its lease, for the next relay and for people.
 
-All of it runs at READ COMMITTED, and on SQLite under its write lock, whatever isolation
-level and BEGIN handling the app's engine has. Leases go by the database's clock.
+What takes several statements runs at READ COMMITTED, and on SQLite under its write
+lock, whatever isolation level and BEGIN handling the app's engine has; what takes one
+is a transaction of its own. Leases go by the database's clock.
 """
 
 from hydro_hooks.claims.fault_log import FaultLog
