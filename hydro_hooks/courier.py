@@ -67,7 +67,7 @@ class _Turn:
     ends_at: float
     held_until: float
     limit: int
-    flight: Flight | None
+    flight: Flight | None = None
     is_over: bool = False
 
 
@@ -117,17 +117,29 @@ class Courier:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: What the database says.
         """
-        turn = self._begin(shard, start)
-        if turn is None:
+        now = time.monotonic()
+        lease = claims.claim(self._engine, shard, self._lease)
+        if lease is None:
             return Tally()
+        turn = _Turn(
+            lease=lease,
+            start=start,
+            horizon=self.horizon.number,
+            ends_at=now + TURN.total_seconds(),
+            held_until=now + self._lease.total_seconds(),
+            limit=min(FIRST_BATCH, self._max_batch),
+        )
+        self._leases[shard] = lease
+        self._teller.faults.awaited.add(shard)
         tally = Tally()
         try:
+            self._depart_or_release(turn)
             while turn.flight is not None:
                 done = self._go_on(turn, turn.flight, stop)
                 self._note(done)
                 tally += done
                 if turn.flight is None and not done.lost:
-                    self._go_on_or_end(turn)
+                    self._depart_or_release(turn)
         finally:
             del self._leases[shard]
             self._teller.faults.awaited.discard(shard)
@@ -147,33 +159,6 @@ class Courier:
         """
         for lease in list(self._leases.values()):
             claims.release(self._engine, lease)
-
-    def _begin(self, shard: int, start: int) -> _Turn | None:
-        """Lease a shard and send its first batch; None when there is nothing to do."""
-        now = time.monotonic()
-        lease = claims.claim(self._engine, shard, self._lease)
-        if lease is None:
-            return None
-        horizon = self.horizon.number  # as it was before the events are read
-        limit = min(FIRST_BATCH, self._max_batch)
-        rows = claims.head(self._engine, shard, start=start, limit=limit)
-        if not rows:
-            claims.release(self._engine, lease)  # another relay was faster
-            return None
-        self._leases[shard] = lease
-        self._teller.faults.awaited.add(shard)
-        return _Turn(
-            lease=lease,
-            start=max(start, min(horizon, rows[-1].seq + 1)),
-            horizon=horizon,
-            ends_at=now + TURN.total_seconds(),
-            held_until=now + self._lease.total_seconds(),
-            limit=limit,
-            flight=self._depart(rows),
-        )
-
-    def _depart(self, rows: Sequence[Row]) -> Flight:
-        return Flight(self._sink, self._packer.pack(rows))
 
     def _go_on(self, turn: _Turn, flight: Flight, stop: threading.Event) -> Tally:
         """Await what is on its way, send what was read ahead, and settle."""
@@ -228,11 +213,11 @@ class Courier:
         self._teller.tell(outcome, lease, settlement)
         return Tally(len(outcome.delivered), len(outcome.rejected))
 
-    def _go_on_or_end(self, turn: _Turn) -> None:
+    def _depart_or_release(self, turn: _Turn) -> None:
         """Send what is there by now, or give the shard back."""
         rows = () if turn.is_over else self._read(turn, turn.limit)
         if rows:
-            turn.flight = self._depart(rows)
+            turn.flight = Flight(self._sink, self._packer.pack(rows))
         else:
             claims.release(self._engine, turn.lease)
 

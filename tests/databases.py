@@ -57,7 +57,8 @@ class Database:
 
     @property
     def async_url(self) -> URL:
-        return self.url.set(drivername=ASYNC_DRIVERS[self.kind], query={})
+        url = self.url.difference_update_query(["ssl_disabled"])  # PyMySQL's own
+        return url.set(drivername=ASYNC_DRIVERS[self.kind])
 
     def engine(self, **options: Any) -> Engine:
         """Return an engine; on SQLite with explicit BEGIN, as SQLAlchemy advises."""
@@ -181,7 +182,7 @@ def _clean_postgresql(connection: Connection) -> None:
         connection.exec_driver_sql(f"DROP TABLE {', '.join(names - kept)} CASCADE")
     for name in kept:
         size = connection.exec_driver_sql(f"SELECT pg_relation_size('{name}')")
-        # Of few rows, to delete them takes a tenth of the time.
+        # Of few rows, to delete them takes less time.
         is_large = size.scalar_one() > 1 << 20
         connection.exec_driver_sql(
             f"{'TRUNCATE' if is_large else 'DELETE FROM'} {name}"

@@ -35,12 +35,14 @@ def test_an_app_killed_again_and_again_has_recorded_what_it_committed(
         apps[apps.index(victim)] = stage.app()
     for app in apps:
         app.until_ready()
+    time.sleep(1.0)  # on a slow machine, those killed may have committed nothing
+    for app in apps:
         app.terminate()
     seconds = {"drained": stage.drained()}
 
     found = stage.concluded("1", "app killed", runs=APP_KILLS, seconds=seconds)
     assert found.flaws == []
-    assert found.committed > 0
+    assert found.committed > APP_KILLS
 
 
 def before_the_answer(relay: Running) -> None:
