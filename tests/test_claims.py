@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -273,6 +273,25 @@ READS = {
 }
 
 
+def read_and_explained(
+    engine: Engine, explain: str, *, but: Sequence[int] = ()
+) -> tuple[list[Any], str]:
+    """Read the shard's head, and return it with the plan of its statement."""
+    seen: list[tuple[str, Any]] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def note(*args: Any) -> None:
+        if "SELECT" in args[2]:
+            seen.append((args[2], args[3]))
+
+    rows = claims.head(engine, SHARD, limit=50, but=but)
+    event.remove(engine, "before_cursor_execute", note)
+    [(statement, given)] = seen
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"{explain} {statement}", given).all()
+    return rows, str(plan)
+
+
 def test_a_shard_is_read_by_its_index_whatever_waits_elsewhere(
     engine: Engine, database: Database
 ) -> None:
@@ -282,26 +301,26 @@ def test_a_shard_is_read_by_its_index_whatever_waits_elsewhere(
     record(engine, sample_events(300, jira_integration_id=20))
     [mine] = record(engine, [sample_event()])
     explain, how = READS[database.kind]
-    with engine.connect() as connection:
-        if database.kind != "sqlite":
-            connection.execute(text("ANALYZE TABLE hydro_outbox")) if (
-                database.kind == "mariadb"
-            ) else connection.execute(text("ANALYZE hydro_outbox"))
-            connection.commit()
-        plans = []
-
-        @event.listens_for(engine, "before_cursor_execute")
-        def note(*args: Any) -> None:
-            if "SELECT" in args[2]:
-                plans.append((args[2], args[3]))
-
-        rows = claims.head(engine, SHARD, limit=50)
-        event.remove(engine, "before_cursor_execute", note)
-        [(statement, given)] = plans
-        plan = connection.exec_driver_sql(f"{explain} {statement}", given).all()
+    if database.kind != "sqlite":
+        table = "TABLE " if database.kind == "mariadb" else ""
+        with engine.begin() as connection:
+            connection.execute(text(f"ANALYZE {table}hydro_outbox"))
+    rows, plan = read_and_explained(engine, explain)
 
     assert [row.id for row in rows] == [mine]
-    assert how in str(plan)
+    assert how in plan
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_what_is_on_its_way_is_looked_up_and_not_compared_row_by_row(
+    engine: Engine,
+) -> None:
+    record(engine, sample_events(3))
+    [first, *_] = heads(engine)
+    rows, plan = read_and_explained(engine, "EXPLAIN", but=[first["seq"]])
+
+    assert len(rows) == 2
+    assert "hashed SubPlan" in plan
 
 
 def test_an_event_committed_late_is_found_below_later_ones(

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     delete,
+    func,
     insert,
     select,
 )
@@ -49,6 +50,16 @@ def is_among_seqs(dialect: str) -> ColumnElement[bool]:
     if dialect == "postgresql":
         return outbox.c.seq == any_(_ARRAY)
     return outbox.c.seq.in_(_LIST)
+
+
+def is_not_among_seqs(dialect: str) -> ColumnElement[bool]:
+    """Return whether a row, which is read for another reason, is none of the `seqs`.
+
+    PostgreSQL makes an array anew for each row that it compares, a hash table once.
+    """
+    if dialect == "postgresql":
+        return outbox.c.seq.not_in(select(func.unnest(_ARRAY)))
+    return outbox.c.seq.not_in(_LIST)
 
 
 def as_given(dialect: str, seqs: Sequence[int]) -> Any:

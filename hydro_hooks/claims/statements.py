@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from hydro_hooks.claims.moving import delete_rows, insert_rows, is_among_seqs
+from hydro_hooks.claims.moving import delete_rows, insert_rows, is_not_among_seqs
 from hydro_hooks.claims.transactions import clock
 from hydro_hooks.tables import SHARD_INDEX, journal, outbox, shard
 
@@ -153,7 +153,7 @@ def head_of(dialect: str, *, is_ahead: bool) -> Select[Any]:
     start = bindparam("start", type_=BigInteger)
     in_order = _in_order(statement, dialect, _NUMBER, start)
     if is_ahead:
-        in_order = in_order.where(~is_among_seqs(dialect))
+        in_order = in_order.where(is_not_among_seqs(dialect))
     return in_order.limit(bindparam("most", type_=Integer))
 
 
