@@ -51,6 +51,7 @@ def test_what_is_committed_long_after_later_events_comes_late_never_not_at_all(
     assert set(late) <= overtaken_in(late_stage)
 
 
+@pytest.mark.timeout(120 + 2 * LATE * LATE_SECONDS)
 def test_what_follows_a_late_event_of_its_subject_does_not_overtake_it(
     late_stage: Stage,
 ) -> None:
