@@ -8,12 +8,12 @@ import pytest
 from databases import Database
 from sqlalchemy import create_engine, make_url, text
 from test_cli import lines_of_json, run
-from test_journal import HOST, SECRET
+from test_journal import HOST, NOON, SECRET
 
 from hydro_hooks.cli.commands import hydro_hooks
 from hydro_hooks.cli.database import explained
-from hydro_hooks.cli.parameters import moment_in
 from hydro_hooks.errors import DatabaseError
+from hydro_hooks.journal import span_in
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ from hydro_hooks.errors import DatabaseError
 def test_a_date_stands_for_the_end_of_what_it_leaves_open(
     text: str, moment: str
 ) -> None:
-    assert moment_in(text).isoformat() == moment
+    assert span_in(text, now=NOON)[1].isoformat() == moment
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "yesterday",
+        "tomorrow",
         "2026-13-01",
         "2026-02-30",
         "",
@@ -204,8 +204,8 @@ def test_help_has_an_example_and_the_exit_codes(words: list[str]) -> None:
 def test_help_of_a_lookup_calls_its_argument_by_one_name(command: str) -> None:
     result = run(command, "--help")
 
-    assert "What HOST|URL|ID is" in result.stdout
-    assert "TEXT" not in result.stdout
+    assert "WORDS" in result.stdout
+    assert "HOST|URL|ID" not in result.stdout
 
 
 def test_help_of_the_relay_offers_no_gateways_database() -> None:

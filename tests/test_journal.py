@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, insert, select
 from hydro_hooks import journal, outbox, schema, tables
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.event import Event, new_id, storable
-from hydro_hooks.journal import Answer, Companions, Kind, Place
+from hydro_hooks.journal import Answer, Companions, Kind, Place, Query, query_in
 from hydro_hooks.journal.search import CHUNK
 from hydro_hooks.signing import HydroHmac, OutgoingRequest
 from hydro_hooks.transition import Action, State
@@ -147,9 +147,16 @@ def gateway(database: Database) -> Iterator[Engine]:
     engine.dispose()
 
 
-def why(engine: Engine, text: str, **options: Any) -> Answer | None:
+def asked(line: str, kind: Kind | None = None) -> Query:
+    """Return the question that a line asks, as of noon on 1 March 2026."""
+    return replace(query_in(line, now=NOON), kind=kind)
+
+
+def why(
+    engine: Engine, line: str, kind: Kind | None = None, **options: Any
+) -> Answer | None:
     with engine.connect() as connection:
-        return journal.why(connection, text, **options)
+        return journal.why(connection, asked(line, kind), **options)
 
 
 def answer(engine: Engine, text: str, **options: Any) -> Event:
@@ -159,9 +166,11 @@ def answer(engine: Engine, text: str, **options: Any) -> Event:
     return found.record.event
 
 
-def history(engine: Engine, text: str, **options: Any) -> list[str]:
+def history(
+    engine: Engine, line: str, kind: Kind | None = None, **options: Any
+) -> list[str]:
     with engine.connect() as connection:
-        found = journal.history(connection, text, **options)
+        found = journal.history(connection, asked(line, kind), **options)
     return [] if found is None else [each.event.id for each in found.records]
 
 
@@ -499,7 +508,7 @@ def test_a_database_without_a_journal_is_an_error(database: Database) -> None:
 
     with engine.connect() as connection:
         with pytest.raises(DatabaseError, match="has no table hydro_journal"):
-            journal.why(connection, HOST)
+            journal.why(connection, asked(HOST))
         with pytest.raises(DatabaseError, match="has no table hydro_journal"):
             journal.coverage(connection)
 

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from tracked_models import HOST, Installation, Subscription
 
 from hydro_hooks import Reason, Settings, because, journal
-from hydro_hooks.journal import Place
+from hydro_hooks.journal import Place, Query
 from hydro_hooks.relay import Relay
 from hydro_hooks.signing import HydroHmac
 from hydro_hooks.testing.gateway import LocalGateway
@@ -21,7 +21,7 @@ def test_a_change_is_found_on_both_sides_with_its_reason(session: Session) -> No
         session.delete(row)
     session.commit()
 
-    waiting = journal.why(session.connection(), HOST)
+    waiting = journal.why(session.connection(), Query(text=HOST))
     assert waiting is not None
     assert waiting.record is not None
     assert waiting.record.place is Place.WAITING
@@ -34,11 +34,11 @@ def test_a_change_is_found_on_both_sides_with_its_reason(session: Session) -> No
         relay.stop()
         assert (counts.delivered, counts.rejected, counts.waiting) == (6, 0, 0)
         with gateway.engine.connect() as there:
-            received = journal.why(there, HOST)
+            received = journal.why(there, Query(text=HOST))
             assert received is not None
             assert received.record is not None
             request = journal.request_of(there, received.record)
-    delivered = journal.why(session.connection(), HOST)
+    delivered = journal.why(session.connection(), Query(text=HOST))
 
     assert delivered is not None
     assert delivered.record is not None

@@ -10,7 +10,7 @@ from hydro_hooks.cli.doctor import doctor
 from hydro_hooks.cli.extras import remedy_for
 from hydro_hooks.cli.gateway import gateway
 from hydro_hooks.cli.journal import journal
-from hydro_hooks.cli.lookups import history, show, why
+from hydro_hooks.cli.lookups import history, show, unattributed, why
 from hydro_hooks.cli.outbox import outbox
 from hydro_hooks.cli.relay import relay
 from hydro_hooks.cli.schema import schema
@@ -53,5 +53,16 @@ def hydro_hooks() -> None:
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
 
 
-for command in (why, history, show, relay, outbox, doctor, journal, gateway, schema):
+for command in (
+    why,
+    history,
+    show,
+    unattributed,
+    relay,
+    outbox,
+    doctor,
+    journal,
+    gateway,
+    schema,
+):
     hydro_hooks.add_command(command)

@@ -20,11 +20,12 @@ from hydro_hooks.cli.parameters import (
     gateway_url_option,
     json_option,
 )
-from hydro_hooks.cli.terminal import FAILED, counted, logs_on_stderr, write, write_json
+from hydro_hooks.cli.terminal import FAILED, logs_on_stderr, write, write_json
 from hydro_hooks.cli.waiting import waiting_lines
 from hydro_hooks.diagnosis import Finding, Outcome
 from hydro_hooks.errors import ConfigurationError, DatabaseError, HydroHooksError
 from hydro_hooks.settings import KAFKA, Settings
+from hydro_hooks.story import counted
 
 _WIDTH = max(len(outcome.value) for outcome in Outcome)
 

@@ -6,6 +6,7 @@ from typing import Final
 
 EXTRAS: Final = {
     "click": "cli",
+    "rich": "cli",
     "flask": "gateway",
     "waitress": "gateway",
     "werkzeug": "gateway",  # the first of flask's modules to be missed

@@ -10,10 +10,11 @@ from sqlalchemy import URL
 
 from hydro_hooks.cli.database import connected, opened
 from hydro_hooks.cli.parameters import database_option, moment_option, start_option
-from hydro_hooks.cli.story import record_as_json
-from hydro_hooks.cli.terminal import counted, moment, say, write_json
+from hydro_hooks.cli.terminal import say, write_json
+from hydro_hooks.exports import fields_of
 from hydro_hooks.journal import count_before, prune
 from hydro_hooks.journal import export as exported
+from hydro_hooks.story import counted, moment
 
 
 @click.group()
@@ -46,7 +47,7 @@ def export(database: URL, since: datetime | None, until: datetime | None) -> Non
     count = 0
     with connected(database) as connection:
         for record in exported(connection, since=since, until=until):
-            write_json(record_as_json(record))
+            write_json(fields_of(record))
             count += 1
     say(f"{counted(count, 'event', 'events')} written")
 

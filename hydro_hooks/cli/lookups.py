@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -12,34 +13,38 @@ from sqlalchemy import URL, Connection
 
 from hydro_hooks import journal
 from hydro_hooks.cli.database import connected
+from hydro_hooks.cli.listing import write_places, write_records
 from hydro_hooks.cli.parameters import (
     app_settings,
+    asked,
     database_option,
+    filter_options,
+    form_options,
     json_option,
     limit_option,
     lookup_options,
-)
-from hydro_hooks.cli.story import (
-    KINDS,
-    answer_as_json,
-    answer_lines,
-    coverage_line,
-    field_lines,
-    line,
-    record_as_json,
+    words_argument,
 )
 from hydro_hooks.cli.terminal import (
     FAILED,
     NOTHING_FOUND,
-    moment,
     say,
     say_left_out,
     write,
     write_bytes,
     write_json,
 )
-from hydro_hooks.journal import Kind, Record, StoredRequest
+from hydro_hooks.exports import fields_of, fields_of_answer
+from hydro_hooks.journal import Kind, Query, Record, StoredRequest
 from hydro_hooks.signing import HydroHmac
+from hydro_hooks.story import (
+    KINDS,
+    answer_lines,
+    coverage_line,
+    field_lines,
+    line,
+    moment,
+)
 
 VALID: Final = "signature valid"
 MISMATCH: Final = "its signature does not match any known secret"
@@ -47,15 +52,23 @@ UNCHECKED: Final = "signature not checked, no secret given (set HYDRO_APP_SECRET
 
 
 @click.command()
+@words_argument(required=True)
 @lookup_options
+@json_option
 def why(
-    text: str, at: datetime | None, kind: Kind | None, database: URL, *, as_json: bool
+    words: tuple[str, ...],
+    at: datetime | None,
+    database: URL,
+    *,
+    as_json: bool,
+    **qualifiers: Any,
 ) -> None:
     """Say why an installation is as it is: the first line is the answer.
 
     It tells the state, since when, the action, the reason and the actor; where there
     was none, the place in the program that made the change. Then come the transitions
-    before and after. Works on the app's database and on a gateway's.
+    before and after. With qualifiers it is the newest transition that they describe.
+    Works on the app's database and on a gateway's.
 
     \b
     Example:
@@ -63,54 +76,89 @@ def why(
     \b
     Exit codes: 0 answered, 1 failed, 2 wrong usage, 3 nothing found.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    query = asked(words, **qualifiers)
+    _check_named(query)
     with connected(database) as connection:
-        answer = journal.why(connection, text, at=at, kind=kind)
+        answer = journal.why(connection, query, at=at)
         if answer is None:
-            _end_with_nothing(connection, text, kind)
+            _end_with_nothing(connection, query)
         if answer.record is None:
-            _end_too_early(connection, text, at, answer.after)
-    _say_what_else(text, answer.taken_for, answer.also)
+            _end_with_none_of_it(connection, query, at, answer.after)
+    _say_what_else(query.text, answer.taken_for, answer.also)
     if as_json:
-        write_json(answer_as_json(answer, at))
+        write_json(fields_of_answer(answer, at))
         return
     for each in answer_lines(answer, answer.record, at):
         write(each)
 
 
 @click.command()
+@words_argument(required=False)
 @lookup_options
+@form_options
 @limit_option
 def history(
-    text: str,
+    words: tuple[str, ...],
     at: datetime | None,
-    kind: Kind | None,
     database: URL,
     limit: int,
-    *,
-    as_json: bool,
+    form: str | None,
+    **qualifiers: Any,
 ) -> None:
-    """List what happened to everything that HOST|URL|ID names, the newest last.
+    """List what happened to everything that the words name, the newest last.
+
+    They name a host, an id, or an actor, who stands for all that he or she did; without
+    any it is what happened at all. Qualifiers narrow it down, as options or among the
+    words: actor:octocat action:disable,destroy reason:"jira webhook" since:90d.
 
     \b
     Example:
-      hydro-hooks history https://test-host.jira.com --limit 20
+      hydro-hooks history test-host.jira.com action:disable --since 90d
     \b
     Exit codes: 0 listed, 1 failed, 2 wrong usage, 3 nothing found.
     """  # noqa: D301 - as above
+    query = asked(words, **qualifiers)
     with connected(database) as connection:
-        found = journal.history(connection, text, at=at, kind=kind, limit=limit)
+        found = journal.history(connection, query, at=at, limit=limit)
         if found is None:
-            _end_with_nothing(connection, text, kind)
+            _end_with_nothing(connection, query)
         if not found.records:
-            _end_too_early(connection, text, at)
-    _say_what_else(text, found.taken_for, found.also)
-    left_out = found.total - len(found.records)
-    say_left_out(left_out, found.total, "record", "records")
-    for record in found.records:
-        if as_json:
-            write_json(record_as_json(record))
-        else:
-            write(line(record))
+            _end_with_none_of_it(connection, query, at)
+    if found.taken_for is not None:
+        _say_what_else(query.text, found.taken_for, found.also)
+    if found.older is None:
+        say(f"older records are left out; a --limit above {limit} shows more")
+    else:
+        total = found.older + len(found.records)
+        say_left_out(found.older, total, "record", "records")
+    write_records(found.records, form=form)
+
+
+@click.command()
+@filter_options
+@database_option
+@form_options
+def unattributed(database: URL, form: str | None, **qualifiers: Any) -> None:
+    """List the places in the program that changed rows without a reason.
+
+    How often each did, when first and when last; the most frequent comes first. A
+    `with because(...)` around them, or a decorator, gives their changes one.
+
+    \b
+    Example:
+      hydro-hooks unattributed --since 30d
+    \b
+    Exit codes: 0 listed, 1 failed, 2 wrong usage, 3 nothing found.
+    """  # noqa: D301 - as above
+    query = asked((), **qualifiers)
+    with connected(database) as connection:
+        places = journal.unattributed(connection, query.filters)
+        if not places:
+            what = "of those that are asked for " if query.filters else ""
+            say(f"no change {what}is without a reason")
+            say(coverage_line(journal.coverage(connection)))
+            raise click.exceptions.Exit(NOTHING_FOUND)
+    write_places(places, form=form)
 
 
 @click.command()
@@ -141,12 +189,12 @@ def show(event_id: str, database: URL, *, raw: bool, as_json: bool) -> None:
     with connected(database) as connection:
         record = journal.by_event_id(connection, event_id)
         if record is None:
-            _end_with_nothing(connection, event_id, Kind.EVENT)
+            _end_with_nothing(connection, Query(text=event_id, kind=Kind.EVENT))
         request = journal.request_of(connection, record) if raw else None
     if raw:
         _show_raw(record, request, as_json=as_json)
     elif as_json:
-        write_json(record_as_json(record))
+        write_json(fields_of(record))
     else:
         for each in field_lines(record):
             write(each)
@@ -168,9 +216,7 @@ def _show_raw(record: Record, request: StoredRequest | None, *, as_json: bool) -
         say(f"received {moment(request.received_at)} from {request.app}: {verdict}")
     body = record.payload.encode() if request is None else request.body
     if as_json:
-        write_json(
-            {**record_as_json(record), "request": _request_as_json(request, verdict)}
-        )
+        write_json({**fields_of(record), "request": _request_as_json(request, verdict)})
     else:
         write_bytes(body)
     if verdict == MISMATCH:
@@ -208,22 +254,40 @@ def _say_what_else(text: str, taken: Kind, also: Sequence[Kind]) -> None:
         )
 
 
-def _end_with_nothing(connection: Connection, text: str, kind: Kind | None) -> NoReturn:
-    sought = "a host, an id of Jira or GitHub, an event or a transaction"
+def _check_named(query: Query) -> None:
+    if not query.text:
+        message = "it is empty; give a host, a URL or an id"
+        raise click.BadParameter(message, param_hint="WORDS")
+
+
+def _end_with_nothing(connection: Connection, query: Query) -> NoReturn:
+    text, kind = query.text, query.kind
+    of_actor = replace(query, kind=Kind.ACTOR)
+    if kind in {None, Kind.ACTOR} and journal.history(connection, of_actor, limit=1):
+        say(f"{text!r} is an actor; history tells what was done by that name")
+        raise click.exceptions.Exit(NOTHING_FOUND)
+    sought = "a host, an id of Jira or GitHub, an event, a transaction or an actor"
     say(f"nothing is found of {text!r} as {sought if kind is None else KINDS[kind]}")
+    near = journal.near_hosts(connection, text) if kind in {None, Kind.HOST} else []
+    if near:
+        say(f"hosts like it:  {', '.join(near)}")
     say(coverage_line(journal.coverage(connection)))
     raise click.exceptions.Exit(NOTHING_FOUND)
 
 
-def _end_too_early(
+def _end_with_none_of_it(
     connection: Connection,
-    text: str,
+    query: Query,
     at: datetime | None,
     first: Record | None = None,
 ) -> NoReturn:
     held = journal.coverage(connection)
-    when = "now" if at is None else moment(at)
-    say(f"nothing is recorded of {text!r} by {when}; {coverage_line(held)}")
+    of_it = f" of {query.text!r}" if query.text else ""
+    if query.filters:
+        say(f"nothing that is recorded{of_it} is as asked for; {coverage_line(held)}")
+    else:
+        when = "now" if at is None else moment(at)
+        say(f"nothing is recorded{of_it} by {when}; {coverage_line(held)}")
     if first is not None:
         say(f"the first record of it:  {line(first)}")
     raise click.exceptions.Exit(NOTHING_FOUND)

@@ -22,19 +22,18 @@ from hydro_hooks.cli.parameters import (
     moment_option,
     start_option,
 )
-from hydro_hooks.cli.story import line, record_as_json
 from hydro_hooks.cli.terminal import (
     FAILED,
     NOTHING_FOUND,
-    counted,
-    moment,
     say,
     say_left_out,
     write,
     write_json,
 )
 from hydro_hooks.cli.waiting import waiting_lines
+from hydro_hooks.exports import fields_of
 from hydro_hooks.outbox import Waiting, waiting
+from hydro_hooks.story import counted, line, moment
 
 
 def _filters(command: AnyCommand) -> AnyCommand:
@@ -126,7 +125,7 @@ def rejected_command(limit: int, *, as_json: bool, **given: Any) -> None:
     say_left_out(total - len(found), total, "event", "events")
     for record in found:
         if as_json:
-            write_json(record_as_json(record))
+            write_json(fields_of(record))
         else:
             write(line(record, host=record.event.jira_hostname))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -14,8 +14,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from hydro_hooks.cli.extras import remedy_for
 from hydro_hooks.errors import ConfigurationError
-from hydro_hooks.journal import Kind
+from hydro_hooks.journal import Kind, Query, age_in, query_of, span_in, split
 from hydro_hooks.settings import Settings, check_base_url
+from hydro_hooks.transition import Action
 
 AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
 
@@ -30,13 +31,6 @@ _OUR_DRIVERS: Final = {
     "mariadb": "mariadb+pymysql",
     "sqlite": "sqlite",
 }
-_AT: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}"
-    r"(?:[T ]\d{2}:\d{2}(?P<second>:\d{2}(?P<fraction>\.\d+)?)?"
-    r"(?:Z|[+-]\d{2}:?\d{2})?)?"
-)
-_DURATION: Final = re.compile(r"(?P<count>\d{1,5})\s*(?P<unit>[smhd])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def database_url(
@@ -94,64 +88,19 @@ def _start(
 
 def _span_or_refuse(value: str) -> tuple[datetime, datetime]:
     try:
-        return _span(value)
-    except (ValueError, OverflowError):
-        message = (
-            f"{value!r} is not a date; give one such as 2026-03-05 or"
-            " 2026-03-05T14:30:00Z (UTC unless it says otherwise)"
-        )
-        raise click.BadParameter(message) from None
-
-
-def moment_in(text: str) -> datetime:
-    """Return the last moment, in UTC, that a date or time stands for.
-
-    `2026-03-05` stands for the end of that day: all that happened on it has happened.
-
-    Raises:
-        ValueError: It is none.
-        OverflowError: It lies outside the years 1 to 9999 in UTC.
-    """
-    return _span(text)[1]
-
-
-def _span(text: str) -> tuple[datetime, datetime]:
-    """Return the first and the last moment, in UTC, that a date or time stands for."""
-    text = text.strip().removesuffix(" UTC")
-    match = _AT.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    first = datetime.fromisoformat(text)
-    last = first
-    if len(text) == len("2026-03-05"):
-        last = first.replace(hour=23, minute=59)
-    if match["second"] is None:
-        last = last.replace(second=59)
-    if match["fraction"] is None:
-        last = last.replace(microsecond=999_999)
-    return _in_utc(first), _in_utc(last)
-
-
-def _in_utc(moment: datetime) -> datetime:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return span_in(value, now=datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def duration(
     _context: click.Context, _parameter: click.Parameter, value: str
 ) -> timedelta:
-    """Return how long `90s`, `30m`, `12h` or `7d` is, or refuse it."""
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
-        message = f"{value!r} is no span of time; give one such as 90s, 30m, 12h or 7d"
-        raise click.BadParameter(message)
-    return timedelta(**{_UNITS[match["unit"]]: int(match["count"])})
-
-
-def _not_blank(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not value.strip():
-        message = "it is empty; give a host, a URL or an id"
-        raise click.BadParameter(message)
-    return value.strip()
+    """Return how long `90s`, `30m`, `12h`, `7d` or `2w` is, or refuse it."""
+    try:
+        return age_in(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def _kind(
@@ -202,6 +151,15 @@ json_option = click.option(
 )
 
 
+def form_options(command: AnyCommand) -> AnyCommand:
+    """Add --json and --csv, of which the last one counts."""
+    for form, name in (("csv", "a table as CSV"), ("json", "JSON Lines")):
+        command = click.option(
+            f"--{form}", "form", flag_value=form, help=f"Write {name}, for programs."
+        )(command)
+    return command
+
+
 limit_option = click.option(
     "--limit",
     type=click.IntRange(min=1),
@@ -214,7 +172,7 @@ kind_option = click.option(
     "kind",
     type=click.Choice([kind.value for kind in Kind]),
     callback=_kind,
-    help="What HOST|URL|ID is, where it could be several things.",
+    help="What the text is, where it could be several things.",
 )
 
 
@@ -228,21 +186,86 @@ def start_option(name: str, help_text: str) -> Callable[[AnyCommand], AnyCommand
     return click.option(name, callback=_start, metavar="DATE", help=help_text)
 
 
+_QUALIFIERS: Final = {
+    "since": ("DATE", "What happened from then on: 2026-03-05, yesterday, 90d."),
+    "until": ("DATE", "What happened until then."),
+    "actor": ("NAME", "By this GitHub login, user id or Jira account id."),
+    "action": ("ACTIONS", "Any of these: create,enable,disable,destroy."),
+    "reason": ("TEXT", "For this reason."),
+}
+"""What --NAME of a search takes; the same as the word NAME:VALUE in its text."""
+
+
+def filter_options(command: AnyCommand) -> AnyCommand:
+    """Add --since, --until, --actor, --action and --reason."""
+    for name, (metavar, help_text) in reversed(_QUALIFIERS.items()):
+        complete = _actions if name == "action" else None
+        option = click.option(
+            f"--{name}", metavar=metavar, help=help_text, shell_complete=complete
+        )
+        command = option(command)
+    return command
+
+
+def _actions(_context: object, _parameter: object, incomplete: str) -> list[str]:
+    return [action.value for action in Action if action.value.startswith(incomplete)]
+
+
+def words_argument(*, required: bool) -> Callable[[AnyCommand], AnyCommand]:
+    """Return an argument for what is asked for: names, ids and qualifiers."""
+    return click.argument(
+        "words",
+        nargs=-1,
+        required=required,
+        metavar="WORDS" if required else "[WORDS]",
+        shell_complete=_qualifiers,
+    )
+
+
+def _qualifiers(_context: object, _parameter: object, incomplete: str) -> list[str]:
+    if not incomplete:
+        return []
+    offered = [f"{name}:" for name in (*_QUALIFIERS, "as")]
+    if incomplete.startswith("action:"):
+        offered = [f"action:{action.value}" for action in Action]
+    return [word for word in offered if word.startswith(incomplete)]
+
+
 def lookup_options(command: AnyCommand) -> AnyCommand:
-    """Add what every search takes: HOST|URL|ID, --at, --as, --database, --json."""
+    """Add what a search takes: --as, --at, filters and --database."""
     for add in (
-        json_option,
         database_option,
-        kind_option,
+        filter_options,
         moment_option(
             "--at",
             "As it was then: 2026-03-05 (the end of that day) or 2026-03-05T14:30:00Z;"
             " UTC unless it says otherwise.",
         ),
-        click.argument("text", callback=_not_blank, metavar="HOST|URL|ID"),
+        kind_option,
     ):
         command = add(command)
     return command
+
+
+def asked(
+    words: Sequence[str], kind: Kind | None = None, **qualifiers: str | None
+) -> Query:
+    """Return the question that a command's words and options ask.
+
+    Raises:
+        click.UsageError: A qualifier has a value that it cannot have, or two of them.
+    """
+    parts: list[str] = []
+    for word in words:
+        # One argument may be a value with blanks, or a line as a page's address has it.
+        is_line = ":" in word.partition(" ")[2] or '"' in word
+        parts += split(word) if is_line else [word]
+    given = {"as": kind, **qualifiers}
+    parts += [f"{name}:{value}" for name, value in given.items() if value is not None]
+    try:
+        return query_of(parts, now=datetime.now(UTC))
+    except ConfigurationError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def app_settings() -> Settings:

@@ -7,17 +7,18 @@ printable is shown as an escape.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
+
+from hydro_hooks.exports import as_json
+from hydro_hooks.story import counted
 
 FAILED: Final = 1
 NOTHING_FOUND: Final = 3
@@ -33,16 +34,6 @@ def printable(value: object) -> str:
 
 def _escape(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def moment(value: datetime) -> str:
-    """Return a UTC moment as a person reads it; `--at` takes it back."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def counted(count: int, one: str, several: str) -> str:
-    """Return a number and what it counts, such as `1 event waits`."""
-    return f"{count} {one if count == 1 else several}"
 
 
 def say_left_out(count: int, total: int, one: str, several: str) -> None:
@@ -64,14 +55,7 @@ def write(text: str) -> None:
 
 def write_json(value: dict[str, Any]) -> None:
     """Write one line of JSON, in ASCII: it holds no control character either."""
-    click.echo(json.dumps(value, default=_json_value))
-
-
-def _json_value(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    message = f"{type(value).__name__} has no form in JSON"
-    raise TypeError(message)
+    click.echo(as_json(value))
 
 
 def write_bytes(body: bytes) -> None:

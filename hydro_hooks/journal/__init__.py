@@ -15,8 +15,11 @@ from hydro_hooks.journal.answers import (
     coverage,
     history,
     request_of,
+    unattributed,
     why,
 )
+from hydro_hooks.journal.moments import age_in, span_in
+from hydro_hooks.journal.queries import Filters, Query, query_in, query_of, split
 from hydro_hooks.journal.readings import host_in
 from hydro_hooks.journal.records import (
     Answer,
@@ -27,25 +30,37 @@ from hydro_hooks.journal.records import (
     Place,
     Record,
     StoredRequest,
+    Unattributed,
 )
+from hydro_hooks.journal.suggestions import near_hosts
 from hydro_hooks.journal.upkeep import count_before, export, prune
 
 __all__ = [
     "Answer",
     "Companions",
     "Coverage",
+    "Filters",
     "History",
     "Kind",
     "Place",
+    "Query",
     "Record",
     "StoredRequest",
+    "Unattributed",
+    "age_in",
     "by_event_id",
     "count_before",
     "coverage",
     "export",
     "history",
     "host_in",
+    "near_hosts",
     "prune",
+    "query_in",
+    "query_of",
     "request_of",
+    "span_in",
+    "split",
+    "unattributed",
     "why",
 ]

@@ -12,11 +12,21 @@ from hydro_hooks.journal.lives import (
     INSTALLATION,
     Life,
     first,
+    last_of,
     latest,
     neighbours,
     split,
 )
-from hydro_hooks.journal.readings import NUMBERS, Reading, readings_of, uuid_in
+from hydro_hooks.journal.queries import EVERYTHING, Filters, Query
+from hydro_hooks.journal.readings import (
+    NUMBERS,
+    Condition,
+    Reading,
+    exactly,
+    fitting,
+    readings_of,
+    uuid_in,
+)
 from hydro_hooks.journal.records import (
     Answer,
     Coverage,
@@ -25,43 +35,43 @@ from hydro_hooks.journal.records import (
     Place,
     Record,
     StoredRequest,
+    Unattributed,
 )
 from hydro_hooks.journal.search import Search, full, held, record_of
 from hydro_hooks.tables import journal, request
 
 
 def why(
-    connection: Connection,
-    text: str,
-    *,
-    at: datetime | None = None,
-    kind: Kind | None = None,
+    connection: Connection, query: Query, *, at: datetime | None = None
 ) -> Answer | None:
-    """Return why the installation that `text` names is as it is, or was.
+    """Return why the installation that a text names is as it is, or was.
 
     Args:
         connection: To an app's database or a gateway's; only read.
-        text: A host or URL, a Jira integration id, a GitHub installation id, the id of
-            an event or of a transaction. Of the last two the answer is that very
-            transition, unless `at` is given.
+        query: Its text: a host or URL, a Jira integration id, a GitHub installation
+            id, the id of an event or of a transaction. Of the last two the answer is
+            that very transition, unless `at` is given. With filters it is the newest
+            transition that they let pass.
         at: The moment asked for; now when None.
-        kind: What `text` is; found out when None.
 
     Returns:
-        None when nothing is held of it. Of several installations over time the one
-        that is there at `at`, else the last one.
+        None when nothing is held of it, or it is an actor. Of several installations
+        over time the one that is there at `at`, else the last one.
 
     Raises:
         DatabaseError: The database has no journal.
     """
     search = Search(connection)
-    found = _find(search, text, kind)
-    if found is None:
+    found = _find(search, query.text, query.kind)
+    if found is None or found.kind is Kind.ACTOR:
         return None
     lives = [life for life in found.lives if life.association == INSTALLATION]
     lives = lives or found.lives
     is_named = at is None and found.kind in {Kind.EVENT, Kind.TRANSACTION}
     mark = first(lives, found.matched) if is_named else latest(lives, at)
+    if query.filters:
+        filters = query.filters if at is None else query.filters.by(at)
+        mark = last_of(lives, filters.let_pass)
     before, after = neighbours(lives, mark)
     marks = (mark, before, after)
     records = search.records([each.seq for each in marks if each is not None])
@@ -80,38 +90,70 @@ def why(
 
 def history(
     connection: Connection,
-    text: str,
+    query: Query,
     *,
     at: datetime | None = None,
-    kind: Kind | None = None,
     limit: int | None = None,
 ) -> History | None:
-    """Return what happened to everything that `text` names.
+    """Return what happened: to everything that a text names, or to whatever fits.
 
     Args:
-        connection: As for `why()`, as are `text`, `kind` and the error.
-        text: A host or URL, or an id.
+        connection: As for `why()`, as is the error.
+        query: What is asked for. An actor's name stands for all that he or she did.
         at: Leave out what happened after this moment.
-        kind: What `text` is; found out when None.
-        limit: The newest so many; all of them when None.
+        limit: The newest so many; all of them when None, of what a host or an id names.
 
     Returns:
-        None when nothing is held of it.
+        None when nothing is held of the text, whatever the filters say.
     """
     search = Search(connection)
-    found = _find(search, text, kind)
+    filters = query.filters if at is None else query.filters.by(at)
+    if not query.text:
+        return _listed(search, fitting(filters), None, limit)
+    found = _find(search, query.text, query.kind)
     if found is None:
         return None
-    marks = [mark for life in found.lives for mark in life.by(at)]
-    numbers = sorted(mark.seq for mark in marks)
+    if found.kind is Kind.ACTOR:
+        return _listed(search, fitting(filters, found.reading), Kind.ACTOR, limit)
+    marks = [mark for life in found.lives for mark in life.marks]
+    numbers = sorted(mark.seq for mark in marks if filters.let_pass(mark))
     chosen = numbers if limit is None else numbers[max(len(numbers) - limit, 0) :]
     records = search.records(chosen)
     return History(
         taken_for=found.kind,
         also=found.also,
         records=tuple(records[seq] for seq in chosen if seq in records),
-        total=len(numbers),
+        older=len(numbers) - len(chosen),
     )
+
+
+def _listed(
+    search: Search, condition: Condition, kind: Kind | None, limit: int | None
+) -> History:
+    """Return the newest that fit, which may be more than anybody counts."""
+    records = search.newest(condition, limit=None if limit is None else limit + 1)
+    is_cut = limit is not None and len(records) > limit
+    return History(
+        taken_for=kind,
+        also=(),
+        records=tuple(reversed(records[:limit])),
+        older=None if is_cut else 0,
+    )
+
+
+def unattributed(
+    connection: Connection, filters: Filters = EVERYTHING
+) -> list[Unattributed]:
+    """Return which places in the program changed rows without a reason.
+
+    Args:
+        connection: As for `why()`, as is the error.
+        filters: Which of these changes.
+
+    Returns:
+        The most frequent first.
+    """
+    return Search(connection).unattributed(fitting(filters))
 
 
 def by_event_id(connection: Connection, text: str) -> Record | None:
@@ -164,15 +206,22 @@ def coverage(connection: Connection) -> Coverage:
 
 
 class _Found(NamedTuple):
-    kind: Kind
+    reading: Reading
     also: tuple[Kind, ...]
     matched: frozenset[int]
     lives: list[Life]
+
+    @property
+    def kind(self) -> Kind:
+        return self.reading.kind
 
 
 def _find(search: Search, text: str, kind: Kind | None) -> _Found | None:
     readings = readings_of(text, kind)
     for reading in readings:
+        if reading.kind is Kind.ACTOR:
+            is_known = bool(search.newest(exactly(reading), limit=1))
+            return _Found(reading, (), frozenset(), []) if is_known else None
         marks = search.matching(reading)
         if marks:
             matched = frozenset(mark.seq for mark in marks)
@@ -181,7 +230,7 @@ def _find(search: Search, text: str, kind: Kind | None) -> _Found | None:
                 life for life in every if any(m.seq in matched for m in life.marks)
             ]
             also = _others(search, reading, readings)
-            return _Found(reading.kind, also, matched, lives)
+            return _Found(reading, also, matched, lives)
     return None
 
 

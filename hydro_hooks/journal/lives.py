@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -21,6 +21,9 @@ class Mark(NamedTuple):
     jira_integration_id: str | None
     github_installation_id: str | None
     action: str
+    reason: str
+    github_actor: str | None
+    jira_actor: str | None
     app: str | None
 
     @property
@@ -89,6 +92,12 @@ def latest(lives: Sequence[Life], at: datetime | None) -> Mark | None:
 def first(lives: Sequence[Life], matched: frozenset[int]) -> Mark:
     """Return the earliest of the marks that a search matched."""
     return min(mark for life in lives for mark in life.marks if mark.seq in matched)
+
+
+def last_of(lives: Sequence[Life], is_wanted: Callable[[Mark], bool]) -> Mark | None:
+    """Return the newest mark that is wanted."""
+    every = (mark for life in lives for mark in life.marks)
+    return max(filter(is_wanted, every), default=None)
 
 
 def neighbours(

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, Table, func, or_
+from sqlalchemy import ColumnElement, Table, and_, func, or_, true
 
 from hydro_hooks.event import storable
+from hydro_hooks.journal.queries import Filters
 from hydro_hooks.journal.records import Kind
 
 
@@ -31,13 +32,14 @@ class Reading(NamedTuple):
 
 
 _COLUMNS: Final = {
-    Kind.HOST: "jira_hostname",
-    Kind.JIRA: "jira_integration_id",
-    Kind.GITHUB: "github_installation_id",
-    Kind.EVENT: "id",
-    Kind.TRANSACTION: "transaction_id",
+    Kind.HOST: ("jira_hostname",),
+    Kind.JIRA: ("jira_integration_id",),
+    Kind.GITHUB: ("github_installation_id",),
+    Kind.EVENT: ("id",),
+    Kind.TRANSACTION: ("transaction_id",),
+    Kind.ACTOR: ("github_actor", "jira_actor"),
 }
-_SCHEMES: Final = ("https://", "http://", "")
+SCHEMES: Final = ("https://", "http://", "")
 NUMBERS: Final = (Kind.JIRA, Kind.GITHUB)
 
 
@@ -52,6 +54,7 @@ def readings_of(text: str, kind: Kind | None) -> list[Reading]:
     if number is not None:  # only then, or PostgreSQL refuses to compare it with a UUID
         both = (Kind.EVENT, Kind.TRANSACTION)
         readings[:0] = [Reading(each, (number,)) for each in both]
+    readings.append(Reading(Kind.ACTOR, (storable(text.removeprefix("@")),)))
     return [reading for reading in readings if kind in {None, reading.kind}]
 
 
@@ -69,7 +72,7 @@ def _spellings(text: str) -> tuple[str, ...]:
     spellings = [text, text.rstrip("/")] + [
         f"{scheme}{name}{slash}"
         for name in (host, host.lower())
-        for scheme in _SCHEMES
+        for scheme in SCHEMES
         for slash in ("", "/")
     ]
     return tuple(dict.fromkeys(storable(spelling) for spelling in spellings))
@@ -80,13 +83,38 @@ Condition = Callable[[Table], ColumnElement[bool]]
 
 def exactly(reading: Reading) -> Condition:
     """Return the condition that an index serves."""
-    return lambda table: table.c[_COLUMNS[reading.kind]].in_(reading.values)
+    names = _COLUMNS[reading.kind]
+    return lambda table: or_(*(table.c[name].in_(reading.values) for name in names))
+
+
+def fitting(filters: Filters, reading: Reading | None = None) -> Condition:
+    """Return the condition of what filters let pass, of what a text stands for."""
+
+    def condition(table: Table) -> ColumnElement[bool]:
+        its = table.c
+        wanted: list[ColumnElement[bool]] = [true()]
+        if reading is not None:
+            wanted.append(exactly(reading)(table))
+        if filters.actor is not None:
+            actor = Reading(Kind.ACTOR, (storable(filters.actor),))
+            wanted.append(exactly(actor)(table))
+        if filters.actions is not None:
+            wanted.append(its.action.in_(filters.actions))
+        if filters.reason is not None:
+            wanted.append(its.reason == storable(filters.reason))
+        if filters.since is not None:
+            wanted.append(its.occurred_at >= filters.since)
+        if filters.until is not None:
+            wanted.append(its.occurred_at <= filters.until)
+        return and_(*wanted)
+
+    return condition
 
 
 def loosely(reading: Reading) -> Condition:
     """Any case, and hosts that were stored with a path; no index helps here."""
     place = host_in(reading.values[0]).lower()
-    names = [f"{scheme}{place}" for scheme in _SCHEMES]
+    names = [f"{scheme}{place}" for scheme in SCHEMES]
 
     def condition(table: Table) -> ColumnElement[bool]:
         host = func.lower(table.c.jira_hostname)

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     GITHUB = "github"
     EVENT = "event"
     TRANSACTION = "transaction"
+    ACTOR = "actor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,15 +92,36 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The newest records of what a text names, oldest first; `total` of them are held.
+    """The newest records of what was asked for, oldest first.
 
-    `taken_for` and `also` are as in `Answer`.
+    Args:
+        taken_for: What the text was taken for; None where there was none.
+        also: What else it could stand for here.
+        records: At most as many as were wanted.
+        older: How many more there are; None: some, and nobody has counted them.
     """
 
-    taken_for: Kind
+    taken_for: Kind | None
     also: tuple[Kind, ...]
     records: tuple[Record, ...]
-    total: int
+    older: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unattributed:
+    """A place in the program that changed rows without a reason.
+
+    Args:
+        origin: Where; None: it is not known.
+        count: How often.
+        first_at: When it did first, UTC.
+        last_at: When it did last.
+    """
+
+    origin: str | None
+    count: int
+    first_at: datetime
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Row,
     Table,
     and_,
+    func,
     inspect,
     literal,
     null,
@@ -21,11 +22,18 @@ from sqlalchemy import (
 )
 
 from hydro_hooks import schema
+from hydro_hooks.cause import Reason
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.event import Event
 from hydro_hooks.journal.lives import INSTALLATION, Mark
 from hydro_hooks.journal.readings import Condition, Reading, exactly, loosely
-from hydro_hooks.journal.records import Companions, Kind, Place, Record
+from hydro_hooks.journal.records import (
+    Companions,
+    Kind,
+    Place,
+    Record,
+    Unattributed,
+)
 from hydro_hooks.tables import journal, outbox, rejected
 from hydro_hooks.transition import Action, State
 
@@ -116,6 +124,48 @@ class Search:
             for row in self.rows(full, _numbered(chunk))
         )
         return {row.seq: record_of(row) for row in rows}
+
+    def newest(
+        self, condition: Condition, *, limit: int | None, before: int | None = None
+    ) -> list[Record]:
+        """Return the newest records that fit, the newest first.
+
+        Args:
+            condition: Which ones.
+            limit: So many at most; all when None.
+            before: Those with a smaller `seq` only.
+        """
+        parts = []
+        for table, _ in self._held:
+            wanted = select(table.c.seq).where(condition(table))
+            if before is not None:
+                wanted = wanted.where(table.c.seq < before)
+            newest = wanted.order_by(table.c.seq.desc()).limit(limit).subquery()
+            parts.append(select(newest.c.seq))
+        numbers = self._connection.scalars(union_all(*parts)).all()
+        chosen = sorted(numbers, reverse=True)[:limit]
+        records = self.records(chosen)
+        return [records[seq] for seq in chosen if seq in records]
+
+    def unattributed(self, condition: Condition) -> list[Unattributed]:
+        """Return the places in the program whose changes bear no reason."""
+        parts = [
+            select(table.c.origin, table.c.occurred_at).where(
+                table.c.reason == Reason.UNATTRIBUTED, condition(table)
+            )
+            for table, _ in self._held
+        ]
+        them = union_all(*parts).subquery()
+        its = them.c.occurred_at
+        statement = select(
+            them.c.origin,
+            func.count().label("count"),
+            func.min(its).label("first_at"),
+            func.max(its).label("last_at"),
+        ).group_by(them.c.origin)
+        rows = self._connection.execute(statement).mappings()
+        places = [Unattributed(**row) for row in rows]
+        return sorted(places, key=lambda each: (-each.count, each.origin or ""))
 
     def companions(self, event: Event) -> tuple[Companions, ...]:
         """Return what else the transaction of an event did."""

@@ -1,15 +1,14 @@
-"""Records in words, and as JSON: one story, however it is asked for."""
+"""Records in words: one story, in the terminal and on a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Final
 
 from hydro_hooks.cause import Reason
-from hydro_hooks.cli.terminal import counted, moment
 from hydro_hooks.event import Event
+from hydro_hooks.exports import fields_of
 from hydro_hooks.journal import Answer, Companions, Coverage, Kind, Place, Record
 from hydro_hooks.transition import Action, State
 
@@ -19,6 +18,7 @@ KINDS: Final = {
     Kind.GITHUB: "a GitHub installation id",
     Kind.EVENT: "an event id",
     Kind.TRANSACTION: "a transaction id",
+    Kind.ACTOR: "an actor",
 }
 _STATES: Final = {
     State.ENABLED: "enabled",
@@ -32,6 +32,16 @@ _DONE: Final = {
     Action.DISABLE: "disabled",
     Action.DESTROY: "destroyed",
 }
+
+
+def moment(value: datetime) -> str:
+    """Return a UTC moment as a person reads it; a search takes it back."""
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def counted(count: int, one: str, several: str) -> str:
+    """Return a number and what it counts, such as `1 event waits`."""
+    return f"{count} {one if count == 1 else several}"
 
 
 def answer_lines(answer: Answer, record: Record, at: datetime | None) -> Iterator[str]:
@@ -68,7 +78,7 @@ def headline(record: Record, at: datetime | None = None) -> str:
     is_then = "is" if at is None else f"was, at {moment(at)},"
     state = _STATES[event.state]
     since = f"since {moment(event.occurred_at)}"
-    return f"{who} {is_then} {state} {since} ({_why(event)}){_place(record)}"
+    return f"{who} {is_then} {state} {since} ({_why(event)}){place_of(record)}"
 
 
 def line(record: Record, *, host: str | None = None) -> str:
@@ -76,7 +86,7 @@ def line(record: Record, *, host: str | None = None) -> str:
     event = record.event
     who = subject_of(event) if host is None else f"{host}: {subject_of(event)}"
     what = f"{moment(event.occurred_at)}  {who}: {_why(event)}"
-    return f"{what}{_place(record)}  [{event.id}]"
+    return f"{what}{place_of(record)}  [{event.id}]"
 
 
 def subject_of(event: Event) -> str:
@@ -94,12 +104,24 @@ def subject_of(event: Event) -> str:
 def _why(event: Event) -> str:
     # In quotes, as is the note: other people's text may hold commas.
     parts = [event.action.value, f"reason {_quoted(event.reason)}", _actor(event)]
-    has_actor = event.github_actor is not None or event.jira_actor is not None
-    if not has_actor or event.reason == Reason.UNATTRIBUTED:
-        parts.append(f"made at {event.origin}" if event.origin else "origin not told")
+    if not _has_actor(event) or event.reason == Reason.UNATTRIBUTED:
+        parts.append(_made_at(event))
     if event.note:
         parts.append(f"note {_quoted(event.note)}")
     return ", ".join(parts)
+
+
+def who_of(event: Event) -> str:
+    """Return who made a change or, where nobody is known, which place did."""
+    return _actor(event).removeprefix("by ") if _has_actor(event) else _made_at(event)
+
+
+def _has_actor(event: Event) -> bool:
+    return event.github_actor is not None or event.jira_actor is not None
+
+
+def _made_at(event: Event) -> str:
+    return f"made at {event.origin}" if event.origin else "origin not told"
 
 
 def _quoted(text: str) -> str:
@@ -117,7 +139,8 @@ def _actor(event: Event) -> str:
     return f"by {' and '.join(actors)}" if actors else "no actor"
 
 
-def _place(record: Record) -> str:
+def place_of(record: Record) -> str:
+    """Return what is to be told of where an event is: nothing once it is delivered."""
     if record.place is Place.WAITING:
         return ", not delivered yet"
     if record.place is Place.REJECTED:
@@ -146,36 +169,9 @@ def coverage_line(coverage: Coverage) -> str:
 
 def field_lines(record: Record) -> Iterator[str]:
     """Yield every field of a record that has a value, one a line."""
-    fields = record_as_json(record)
+    fields = fields_of(record)
     width = max(len(name) for name in fields)
     for name, value in fields.items():
         if value is not None:
             text = value.isoformat(" ") if isinstance(value, datetime) else value
             yield f"{name:<{width}}  {text}"
-
-
-def record_as_json(record: Record) -> dict[str, Any]:
-    """Return a record as a JSON object: the event's fields, then what became of it."""
-    fields = asdict(record)
-    event = fields.pop("event")
-    payload = fields.pop("payload")
-    return {**event, **fields, "payload": payload}
-
-
-def answer_as_json(answer: Answer, at: datetime | None) -> dict[str, Any]:
-    """Return an answer as a JSON object."""
-    records = {
-        "answer": answer.record,
-        "before": answer.before,
-        "after": answer.after,
-    }
-    return {
-        "taken_for": answer.taken_for,
-        "also": list(answer.also),
-        "at": at,
-        **{
-            name: None if record is None else record_as_json(record)
-            for name, record in records.items()
-        },
-        "in_same_transaction": [asdict(group) for group in answer.companions],
-    }

@@ -1,0 +1,150 @@
+"""What somebody asks for, as one line of text: `acme action:disable since:90d`.
+
+Words that are no qualifiers name an installation, an actor, an event; the qualifiers
+narrow down what is listed. The terminal, the pages and their addresses share this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Final
+
+from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.event import storable
+from hydro_hooks.journal.lives import Mark
+from hydro_hooks.journal.moments import span_in
+from hydro_hooks.journal.records import Kind
+from hydro_hooks.transition import Action
+
+_NAMES: Final = "actor|action|reason|since|until|as"
+_QUALIFIER: Final = re.compile(rf"(?P<name>{_NAMES}):(?P<value>.*)", re.DOTALL)
+_WORD: Final = re.compile(rf'(?:(?:{_NAMES}):)?"[^"]*"|\S+')
+_DATES: Final = {"since": 0, "until": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which events are wanted; what is None leaves all.
+
+    Args:
+        actor: A GitHub login or user id, or a Jira account id.
+        actions: Any of these.
+        reason: As it was given.
+        since: When they occurred at the earliest, UTC.
+        until: When at the latest, UTC.
+    """
+
+    actor: str | None = None
+    actions: tuple[Action, ...] | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __bool__(self) -> bool:
+        """Return whether any is given."""
+        return any(getattr(self, each.name) is not None for each in fields(self))
+
+    def by(self, moment: datetime) -> Filters:
+        """Return these for what occurred until a moment."""
+        until = moment if self.until is None else min(moment, self.until)
+        return replace(self, until=until)
+
+    def let_pass(self, mark: Mark) -> bool:
+        """Return whether an event is wanted."""
+        actors = (mark.github_actor, mark.jira_actor)
+        return (
+            (self.actor is None or storable(self.actor) in actors)
+            and (self.actions is None or mark.action in self.actions)
+            and (self.reason is None or mark.reason == storable(self.reason))
+            and (self.since is None or mark.occurred_at >= self.since)
+            and (self.until is None or mark.occurred_at <= self.until)
+        )
+
+
+EVERYTHING: Final = Filters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question.
+
+    Args:
+        text: A host, a URL, an id, an actor; empty: everything.
+        kind: What `text` is; found out when None.
+        filters: What of it is wanted.
+    """
+
+    text: str = ""
+    kind: Kind | None = None
+    filters: Filters = EVERYTHING
+
+
+def query_in(line: str, *, now: datetime) -> Query:
+    """Return the question that a line of text asks.
+
+    Args:
+        line: Such as `acme.atlassian.net action:disable,destroy since:90d`. A value
+            with blanks stands in quotes: `reason:"jira webhook"`.
+        now: The present moment, aware; `since:90d` is reckoned from it.
+
+    Raises:
+        ConfigurationError: A qualifier has a value that it cannot have, or is given
+            twice; the message names both.
+    """
+    return query_of(split(line), now=now)
+
+
+def split(line: str) -> list[str]:
+    """Return the words of a line; what stands in quotes is one."""
+    return _WORD.findall(line)
+
+
+def query_of(words: Iterable[str], *, now: datetime) -> Query:
+    """Return the question that words ask; as `query_in()`, but for blanks in a word."""
+    text: list[str] = []
+    given: dict[str, Any] = {}
+    for word in words:
+        match = _QUALIFIER.fullmatch(word)
+        if match is None:
+            text.append(word.strip('"'))
+        elif match["name"] in given:
+            message = f"{match['name']}: is given twice; give it once"
+            raise ConfigurationError(message)
+        else:
+            name = match["name"]
+            given[name] = _value(name, match["value"].strip('"').strip(), now)
+    kind = given.pop("as", None)
+    if "action" in given:
+        given["actions"] = given.pop("action")
+    return Query(text=" ".join(text).strip(), kind=kind, filters=Filters(**given))
+
+
+def _value(name: str, value: str, now: datetime) -> Any:
+    """Return the value of a qualifier; Any: each has a type of its own."""
+    if not value:
+        message = f"{name}: has no value; give one right after the colon"
+        raise ConfigurationError(message)
+    try:
+        if name in _DATES:
+            return span_in(value, now=now)[_DATES[name]]
+        if name == "as":
+            return _one_of(Kind, [value])[0]
+        if name == "action":
+            return _one_of(Action, value.split(","))
+    except ValueError as error:
+        message = f"{name}: {error}"
+        raise ConfigurationError(message) from None
+    return value.removeprefix("@") if name == "actor" else value
+
+
+def _one_of(choices: Any, values: Iterable[str]) -> tuple[Any, ...]:
+    """Return members of an enumeration; Any: of whichever."""
+    try:
+        return tuple(choices(value) for value in values)
+    except ValueError:
+        known = ", ".join(choices)
+        message = f"{','.join(values)!r} is none of {known}"
+        raise ValueError(message) from None

@@ -1,0 +1,71 @@
+"""Hosts like one that nothing is held of: a name mistyped, or told in part."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from hydro_hooks.event import storable
+from hydro_hooks.journal.readings import SCHEMES, host_in
+from hydro_hooks.journal.search import held
+
+MOST: Final = 5
+"""Hosts that are suggested at most."""
+
+LOOKED_AT: Final = 300
+"""Hosts of one beginning that are compared at most."""
+
+_SHORTEST: Final = 2
+_ALIKE: Final = 0.6
+_LAST: Final = "\U0010ffff"
+
+
+def near_hosts(connection: Connection, text: str) -> list[str]:
+    """Return hosts that are held and are like `text`, the likest first.
+
+    They have its beginning, the longest that any host has; an index finds them, however
+    many there are.
+
+    Raises:
+        DatabaseError: The database has no journal.
+    """
+    wanted = host_in(text).lower()
+    for length in _lengths(len(wanted)) if wanted else ():
+        hosts = _beginning(connection, wanted[:length])
+        found = {host_in(host).lower(): host for host in hosts}
+        near = [name for name in found if name.startswith(wanted)]
+        near += difflib.get_close_matches(wanted, found, n=MOST, cutoff=_ALIKE)
+        if near:
+            return [found[name] for name in dict.fromkeys(near)][:MOST]
+    return []
+
+
+def _lengths(longest: int) -> Iterator[int]:
+    """Yield how many letters of a name are compared: all, half of them, ..., two."""
+    while longest > _SHORTEST:
+        yield longest
+        longest //= 2
+    yield _SHORTEST
+
+
+def _beginning(connection: Connection, beginning: str) -> Iterator[str]:
+    """Yield each host once that begins so, with whatever scheme."""
+    for table, _ in held(connection):
+        its = table.c.jira_hostname
+        for scheme in SCHEMES:
+            start = storable(f"{scheme}{beginning}")
+            after = select(func.min(its)).where(its >= start, its < start + _LAST)
+            each = select(after.scalar_subquery().label("host")).cte(
+                "each_host", recursive=True
+            )
+            following = (
+                select(func.min(its))
+                .where(its > each.c.host, its < start + _LAST)
+                .scalar_subquery()
+            )
+            each = each.union_all(select(following).where(each.c.host.is_not(None)))
+            statement = select(each.c.host).where(each.c.host.is_not(None))
+            yield from connection.scalars(statement.limit(LOOKED_AT))
