@@ -26,6 +26,19 @@ _STATES: Final = {
     State.ABSENT: "absent (destroyed)",
     None: "there (its schema does not say whether enabled)",
 }
+_SINCE: Final = {
+    State.ENABLED: "Enabled since",
+    State.DISABLED: "Disabled since",
+    State.ABSENT: "Destroyed on",
+    None: "There since",
+}
+_REASONS: Final[dict[str, str]] = {
+    Reason.JIRA_WEBHOOK: "by a Jira webhook",
+    Reason.GITHUB_WEBHOOK: "by a GitHub webhook",
+    Reason.STAFFTOOLS_API: "by staff, through stafftools",
+    Reason.WEB_INTERACTION: "on the web",
+    Reason.UNATTRIBUTED: "without a reason",
+}
 _DONE: Final = {
     Action.CREATE: "created",
     Action.ENABLE: "enabled",
@@ -48,13 +61,43 @@ def answer_lines(answer: Answer, record: Record, at: datetime | None) -> Iterato
     """Yield an answer: its first line says all, the others what surrounds it."""
     yield headline(record, at)
     if answer.companions:
-        others = " and ".join(_companions(each) for each in answer.companions)
+        others = " and ".join(group_of(each) for each in answer.companions)
         yield f"with it:  {others}, in the same transaction"
     for name, other in (("before: ", answer.before), ("after:  ", answer.after)):
         yield f"{name}  {_beside(record, other)}"
     # Of a text that could be one thing only, nobody has to be told which it was.
     taken_for = f" ({KINDS[answer.taken_for]} was asked for)" if answer.also else ""
     yield f"event:    {record.event.id}{taken_for}"
+
+
+def sentence(record: Record) -> str:
+    """Return why a row is as it is, in a sentence that a page can begin with."""
+    event = record.event
+    since = _SINCE[event.state]
+    if event.action is Action.CREATE:
+        since = f"{since} its creation on"
+    parts = [
+        f"{since} {long_moment(event.occurred_at)}"
+        f" {_REASONS.get(event.reason, f'for the reason {_quoted(event.reason)}')}",
+        who_told(event),
+    ]
+    if not _has_actor(event) or event.reason == Reason.UNATTRIBUTED:
+        parts.append(_made_at(event))
+    if event.note:
+        parts.append(f"note {_quoted(event.note)}")
+    told = "; ".join(parts)
+    return f"{told}{place_of(record)}."
+
+
+def who_told(event: Event) -> str:
+    """Return who made a change, or that nobody was named."""
+    return _actor(event) if _has_actor(event) else "no person was named"
+
+
+def long_moment(value: datetime) -> str:
+    """Return a UTC moment as a sentence has it, such as `12 August 2026, 14:02 UTC`."""
+    moment = value.astimezone(UTC)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def _beside(record: Record, other: Record | None) -> str:
@@ -148,7 +191,8 @@ def place_of(record: Record) -> str:
     return ""
 
 
-def _companions(group: Companions) -> str:
+def group_of(group: Companions) -> str:
+    """Return what else a transaction did, such as `12 subscriptions destroyed`."""
     what = counted(group.count, group.association, f"{group.association}s")
     return f"{what} {_DONE[group.action]}"
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     Connection,
     DateTime,
     Dialect,
@@ -142,6 +143,9 @@ def _searchable() -> list[Column[Any]]:
     ]
 
 
+LOWER_HOST: Final = "jira_hostname_lower"
+"""The journal's column of hosts in small letters, which people ask for in any case."""
+
 _TABLE_OPTIONS: Final[dict[str, Any]] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
@@ -161,12 +165,13 @@ def _search_indexes(table: str) -> list[Index]:
     always = [
         Index(f"ix_{table}_{name}", *columns, "seq")
         for name, columns in (
-            ("host", ("jira_hostname",)),
+            ("host", (LOWER_HOST,)),
             ("github", ("github_installation_id",)),
             ("integration", ("jira_integration_id",)),
             ("subject", ("association", "subject_id")),
             ("occurred_at", ("occurred_at",)),
             ("transaction", ("transaction_id",)),
+            ("reason", ("reason",)),
         )
     ]
     # Of an event's two actors seldom both are known, and often neither.
@@ -215,6 +220,7 @@ journal: Final = Table(
     Column("attempts", Integer()),
     Column("settled_by", _text(255)),
     Column("request_id", _ID),
+    Column(LOWER_HOST, _text(255), Computed("lower(jira_hostname)", persisted=True)),
     *_search_indexes("hydro_journal"),
     **_NUMBERED,
 )

@@ -15,6 +15,7 @@ from hydro_hooks.cli.outbox import outbox
 from hydro_hooks.cli.relay import relay
 from hydro_hooks.cli.schema import schema
 from hydro_hooks.cli.terminal import printable
+from hydro_hooks.cli.web import web
 from hydro_hooks.errors import HydroHooksError
 
 
@@ -64,5 +65,6 @@ for command in (
     journal,
     gateway,
     schema,
+    web,
 ):
     hydro_hooks.add_command(command)

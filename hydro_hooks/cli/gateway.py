@@ -5,21 +5,19 @@ from __future__ import annotations
 import click
 from sqlalchemy import URL
 
-from hydro_hooks.cli.parameters import app_settings, database_url
+from hydro_hooks.cli.parameters import (
+    address_options,
+    app_settings,
+    database_url,
+    token_option,
+)
 from hydro_hooks.cli.terminal import logs_on_stderr, write
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.settings import Settings, is_loopback
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8787,
-    show_default=True,
-    help="0 takes a free one.",
-)
+@address_options(port=8787)
 @click.option(
     "--database",
     callback=database_url,
@@ -38,15 +36,23 @@ from hydro_hooks.settings import Settings, is_loopback
 @click.option(
     "--allow-remote", is_flag=True, help="Listen on a host that is not loopback."
 )
+@token_option
 def gateway(
-    host: str, port: int, database: URL, apps: tuple[str, ...], *, allow_remote: bool
+    host: str,
+    port: int,
+    database: URL,
+    apps: tuple[str, ...],
+    token: str | None,
+    *,
+    allow_remote: bool,
 ) -> None:
     """Receive events as Hydro does, and keep them with their requests.
 
     A stand-in for one machine: senders sign with HYDRO_APP_SECRET, but nothing else
     guards it, so it listens on loopback unless told otherwise. Prints the URL to post
     to, for HYDRO_BASE_URL; ends by SIGTERM or SIGINT. Beside the packaged schemas it
-    accepts the one that HYDRO_SCHEMA names by path.
+    accepts the one that HYDRO_SCHEMA names by path. At / are the pages over what it
+    holds: for this machine alone or, with --token, for whoever knows that.
 
     \b
     Example:
@@ -68,20 +74,29 @@ def gateway(
         )
         raise ConfigurationError(message)
     with logs_on_stderr():
-        _serve(database, settings, apps or (settings.app,), (host, port))
+        _serve(database, settings, apps or (settings.app,), (host, port), token)
 
 
 def _serve(
-    database: URL, settings: Settings, apps: tuple[str, ...], place: tuple[str, int]
+    database: URL,
+    settings: Settings,
+    apps: tuple[str, ...],
+    place: tuple[str, int],
+    token: str | None,
 ) -> None:
     # Imported late: flask and waitress are an extra of their own, and the other
     # commands do without them.
     from hydro_hooks import web  # noqa: PLC0415
 
+    guard = web.only_from_here if token is None else web.with_token(token)
     engine = web.open_store(database)
     try:
         app = web.create_app(
-            engine, secrets=settings.secrets, apps=apps, schemas=[settings.schema]
+            engine,
+            secrets=settings.secrets,
+            apps=apps,
+            schemas=[settings.schema],
+            guard=guard,
         )
         web.serve(
             app,

@@ -146,6 +146,31 @@ gateway_url_option = click.option(
     metavar="URL",
     help="Where events are posted; instead of HYDRO_BASE_URL.",
 )
+
+
+def address_options(port: int) -> Callable[[AnyCommand], AnyCommand]:
+    """Return what adds --host and --port, with a default for the latter."""
+
+    def add(command: AnyCommand) -> AnyCommand:
+        command = click.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=port,
+            show_default=True,
+            help="0 takes a free one.",
+        )(command)
+        return click.option("--host", default="127.0.0.1", show_default=True)(command)
+
+    return add
+
+
+token_option = click.option(
+    "--token",
+    envvar="HYDRO_WEB_TOKEN",
+    show_envvar=True,
+    metavar="TEXT",
+    help="What opens the pages from other machines; 16 letters or more.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON Lines, for programs."
 )

@@ -12,12 +12,15 @@ its old name too, and a key that the database gave away again does not mix custo
 
 from hydro_hooks.journal.answers import (
     by_event_id,
+    counts,
     coverage,
     history,
+    newest,
     request_of,
     unattributed,
     why,
 )
+from hydro_hooks.journal.bars import Bar, Span, bars_of
 from hydro_hooks.journal.moments import age_in, span_in
 from hydro_hooks.journal.queries import Filters, Query, query_in, query_of, split
 from hydro_hooks.journal.readings import host_in
@@ -25,6 +28,7 @@ from hydro_hooks.journal.records import (
     Answer,
     Companions,
     Coverage,
+    DayCount,
     History,
     Kind,
     Place,
@@ -37,24 +41,30 @@ from hydro_hooks.journal.upkeep import count_before, export, prune
 
 __all__ = [
     "Answer",
+    "Bar",
     "Companions",
     "Coverage",
+    "DayCount",
     "Filters",
     "History",
     "Kind",
     "Place",
     "Query",
     "Record",
+    "Span",
     "StoredRequest",
     "Unattributed",
     "age_in",
+    "bars_of",
     "by_event_id",
     "count_before",
+    "counts",
     "coverage",
     "export",
     "history",
     "host_in",
     "near_hosts",
+    "newest",
     "prune",
     "query_in",
     "query_of",

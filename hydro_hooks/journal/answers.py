@@ -30,6 +30,7 @@ from hydro_hooks.journal.readings import (
 from hydro_hooks.journal.records import (
     Answer,
     Coverage,
+    DayCount,
     History,
     Kind,
     Place,
@@ -141,6 +142,38 @@ def _listed(
     )
 
 
+def newest(
+    connection: Connection,
+    query: Query,
+    *,
+    limit: int,
+    before: int | None = None,
+) -> list[Record]:
+    """Return the newest records that filters let pass, the newest first.
+
+    Args:
+        connection: As for `why()`, as is the error.
+        query: Its text is of its kind, or an actor's name; empty: of everything.
+        limit: So many at most.
+        before: Those with a smaller `seq` only: what comes after a list's last.
+    """
+    named = readings_of(query.text, query.kind or Kind.ACTOR) if query.text else [None]
+    if not named:  # such as an event's id that is no UUID
+        return []
+    condition = fitting(query.filters, named[0])
+    return Search(connection).newest(condition, limit=limit, before=before)
+
+
+def counts(connection: Connection, filters: Filters) -> list[DayCount]:
+    """Return how many events filters let pass, by day, action and reason, in no order.
+
+    Args:
+        connection: As for `why()`, as is the error.
+        filters: With a `since`, lest all that is held has to be counted.
+    """
+    return Search(connection).counts(fitting(filters))
+
+
 def unattributed(
     connection: Connection, filters: Filters = EVERYTHING
 ) -> list[Unattributed]:
@@ -190,18 +223,25 @@ def coverage(connection: Connection) -> Coverage:
         DatabaseError: The database has no journal.
     """
     moments: list[datetime] = []
-    counts: dict[Place, int] = {}
+    counted: dict[Place, int] = {}
+    oldest = None
     for table, place in held(connection):
-        span = select(func.min(table.c.occurred_at), func.max(table.c.occurred_at))
-        moments += [each for each in connection.execute(span).one() if each is not None]
+        its = table.c.occurred_at
+        for end in (func.min(its), func.max(its)):  # one by one an index has them
+            moment = connection.scalar(select(end))
+            moments += [] if moment is None else [moment]
         if table is not journal:  # the journal may be too long to count
             count = select(func.count()).select_from(table)
-            counts[place] = connection.execute(count).scalar_one()
+            counted[place] = connection.execute(count).scalar_one()
+        if place is Place.WAITING:
+            first = select(table.c.occurred_at).order_by(table.c.seq).limit(1)
+            oldest = connection.scalar(first)
     return Coverage(
         earliest=min(moments, default=None),
         newest=max(moments, default=None),
-        waiting=counts.get(Place.WAITING),
-        rejected=counts.get(Place.REJECTED),
+        waiting=counted.get(Place.WAITING),
+        oldest_waiting=oldest,
+        rejected=counted.get(Place.REJECTED),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Table, and_, func, or_, true
 from hydro_hooks.event import storable
 from hydro_hooks.journal.queries import Filters
 from hydro_hooks.journal.records import Kind
+from hydro_hooks.tables import LOWER_HOST
 
 
 def host_in(text: str) -> str:
@@ -32,7 +33,6 @@ class Reading(NamedTuple):
 
 
 _COLUMNS: Final = {
-    Kind.HOST: ("jira_hostname",),
     Kind.JIRA: ("jira_integration_id",),
     Kind.GITHUB: ("github_installation_id",),
     Kind.EVENT: ("id",),
@@ -40,6 +40,7 @@ _COLUMNS: Final = {
     Kind.ACTOR: ("github_actor", "jira_actor"),
 }
 SCHEMES: Final = ("https://", "http://", "")
+_AFTER_SLASH: Final = chr(ord("/") + 1)
 NUMBERS: Final = (Kind.JIRA, Kind.GITHUB)
 
 
@@ -67,24 +68,52 @@ def uuid_in(text: str) -> str | None:
 
 
 def _spellings(text: str) -> tuple[str, ...]:
-    """Return the ways in which apps write this host, which an index can find."""
+    """Return the ways in which apps write this host, in small letters."""
     host = host_in(text)
-    spellings = [text, text.rstrip("/")] + [
+    names = {lower(host), host.lower()}  # some databases know those of ASCII alone
+    spellings = [lower(text).rstrip("/")] + [
         f"{scheme}{name}{slash}"
-        for name in (host, host.lower())
+        for name in sorted(names)
         for scheme in SCHEMES
         for slash in ("", "/")
     ]
     return tuple(dict.fromkeys(storable(spelling) for spelling in spellings))
 
 
+def lower(text: str) -> str:
+    """Return a text with the capitals of ASCII made small."""
+    return "".join(each.lower() if each.isascii() else each for each in text)
+
+
+def lower_host(table: Table) -> ColumnElement[str]:
+    """Return the host of a table's rows in small letters; the journal's is indexed."""
+    its: ColumnElement[str] = table.c.get(LOWER_HOST, func.lower(table.c.jira_hostname))
+    return its
+
+
 Condition = Callable[[Table], ColumnElement[bool]]
 
 
 def exactly(reading: Reading) -> Condition:
-    """Return the condition that an index serves."""
+    """Return the condition of what a text stands for, which indexes serve."""
+    if reading.kind is Kind.HOST:
+        return _is_host(reading.values)
     names = _COLUMNS[reading.kind]
     return lambda table: or_(*(table.c[name].in_(reading.values) for name in names))
+
+
+def _is_host(spellings: Sequence[str]) -> Condition:
+    def condition(table: Table) -> ColumnElement[bool]:
+        host = lower_host(table)
+        # Some apps store the site's address with a path.
+        paths = [
+            and_(host >= each, host < f"{each[:-1]}{_AFTER_SLASH}")
+            for each in spellings
+            if each.endswith("/")
+        ]
+        return or_(host.in_(spellings), *paths)
+
+    return condition
 
 
 def fitting(filters: Filters, reading: Reading | None = None) -> Condition:
@@ -107,18 +136,5 @@ def fitting(filters: Filters, reading: Reading | None = None) -> Condition:
         if filters.until is not None:
             wanted.append(its.occurred_at <= filters.until)
         return and_(*wanted)
-
-    return condition
-
-
-def loosely(reading: Reading) -> Condition:
-    """Any case, and hosts that were stored with a path; no index helps here."""
-    place = host_in(reading.values[0]).lower()
-    names = [f"{scheme}{place}" for scheme in SCHEMES]
-
-    def condition(table: Table) -> ColumnElement[bool]:
-        host = func.lower(table.c.jira_hostname)
-        paths = [host.startswith(f"{name}/", autoescape=True) for name in names]
-        return or_(host.in_(names), *paths)
 
     return condition

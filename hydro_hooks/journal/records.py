@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from hydro_hooks.event import Event
@@ -125,6 +125,16 @@ class Unattributed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DayCount:
+    """How many events of one kind occurred on a day, UTC."""
+
+    day: date
+    action: Action
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """What a database can know of.
 
@@ -132,12 +142,14 @@ class Coverage:
         earliest: When the oldest event held happened; None: none is held.
         newest: When the newest did.
         waiting: Events not delivered yet; None at a gateway, which cannot know.
+        oldest_waiting: When the first of these happened.
         rejected: Events that will not be tried again; None at a gateway.
     """
 
     earliest: datetime | None
     newest: datetime | None
     waiting: int | None
+    oldest_waiting: datetime | None
     rejected: int | None
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    String,
     Table,
     and_,
+    cast,
     func,
     inspect,
     literal,
@@ -26,15 +29,16 @@ from hydro_hooks.cause import Reason
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.event import Event
 from hydro_hooks.journal.lives import INSTALLATION, Mark
-from hydro_hooks.journal.readings import Condition, Reading, exactly, loosely
+from hydro_hooks.journal.readings import Condition, Reading, exactly
 from hydro_hooks.journal.records import (
     Companions,
+    DayCount,
     Kind,
     Place,
     Record,
     Unattributed,
 )
-from hydro_hooks.tables import journal, outbox, rejected
+from hydro_hooks.tables import LOWER_HOST, journal, outbox, rejected
 from hydro_hooks.transition import Action, State
 
 _Value = TypeVar("_Value")
@@ -68,7 +72,8 @@ def _marks(table: Table, place: Place) -> list[ColumnElement[Any]]:
 
 def full(table: Table, place: Place) -> list[ColumnElement[Any]]:
     """Return every column of a record; NULL for one that the table does not have."""
-    names = [column.name for column in journal.columns if column.name != "settled_at"]
+    own = {"settled_at", LOWER_HOST}
+    names = [column.name for column in journal.columns if column.name not in own]
     settled_at = table.c.get("rejected_at", table.c.get("settled_at", null()))
     return [
         *(table.c.get(name, null()).label(name) for name in [*names, "error"]),
@@ -100,10 +105,7 @@ class Search:
 
     def matching(self, reading: Reading) -> list[Mark]:
         """Return the marks of what a text stands for."""
-        rows = self.rows(_marks, exactly(reading))
-        if not rows and reading.kind is Kind.HOST:
-            rows = self.rows(_marks, loosely(reading))
-        return [Mark._make(row) for row in rows]
+        return [Mark._make(row) for row in self.rows(_marks, exactly(reading))]
 
     def same_rows(self, marks: Iterable[Mark]) -> Iterator[Mark]:
         """Yield every mark of the keys that `marks` have."""
@@ -147,6 +149,28 @@ class Search:
         records = self.records(chosen)
         return [records[seq] for seq in chosen if seq in records]
 
+    def counts(self, condition: Condition) -> list[DayCount]:
+        """Return how many events fit, by day, action and reason."""
+        day = _DAYS[self._connection.dialect.name]
+        what = [
+            select(
+                day(table.c.occurred_at).label("day"), table.c.action, table.c.reason
+            ).where(condition(table))
+            for table, _ in self._held
+        ]
+        every = union_all(*what).subquery()
+        columns = (every.c.day, every.c.action, every.c.reason)
+        statement = select(*columns, func.count().label("events")).group_by(*columns)
+        return [
+            DayCount(
+                day=date.fromisoformat(row.day),
+                action=Action(row.action),
+                reason=row.reason,
+                count=row.events,
+            )
+            for row in self._connection.execute(statement)
+        ]
+
     def unattributed(self, condition: Condition) -> list[Unattributed]:
         """Return the places in the program whose changes bear no reason."""
         parts = [
@@ -180,6 +204,27 @@ class Search:
             for (association, action), count in sorted(counts.items())
             if count > 0
         )
+
+
+def _day_of_text(moment: ColumnElement[Any]) -> ColumnElement[str]:
+    return func.substr(cast(moment, String), 1, 10)
+
+
+def _day_in_utc(moment: ColumnElement[Any]) -> ColumnElement[str]:
+    return func.to_char(func.timezone("UTC", moment), "YYYY-MM-DD")
+
+
+def _day_of_moment(moment: ColumnElement[Any]) -> ColumnElement[str]:
+    return cast(func.date(moment), String(10))
+
+
+_DAYS: Final = {
+    "sqlite": _day_of_text,
+    "postgresql": _day_in_utc,
+    "mysql": _day_of_moment,
+    "mariadb": _day_of_moment,
+}
+"""By dialect, what gives the day of a moment as text."""
 
 
 def _what(table: Table, _: Place) -> list[ColumnElement[Any]]:

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Connection, func, select
 
 from hydro_hooks.event import storable
-from hydro_hooks.journal.readings import SCHEMES, host_in
+from hydro_hooks.journal.readings import SCHEMES, host_in, lower_host
 from hydro_hooks.journal.search import held
 
 MOST: Final = 5
@@ -35,7 +35,7 @@ def near_hosts(connection: Connection, text: str) -> list[str]:
     wanted = host_in(text).lower()
     for length in _lengths(len(wanted)) if wanted else ():
         hosts = _beginning(connection, wanted[:length])
-        found = {host_in(host).lower(): host for host in hosts}
+        found = {host_in(host): host for host in hosts}
         near = [name for name in found if name.startswith(wanted)]
         near += difflib.get_close_matches(wanted, found, n=MOST, cutoff=_ALIKE)
         if near:
@@ -54,7 +54,7 @@ def _lengths(longest: int) -> Iterator[int]:
 def _beginning(connection: Connection, beginning: str) -> Iterator[str]:
     """Yield each host once that begins so, with whatever scheme."""
     for table, _ in held(connection):
-        its = table.c.jira_hostname
+        its = lower_host(table)
         for scheme in SCHEMES:
             start = storable(f"{scheme}{beginning}")
             after = select(func.min(its)).where(its >= start, its < start + _LAST)

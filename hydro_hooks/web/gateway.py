@@ -1,4 +1,4 @@
-"""The receiving gateway: a stand-in for Hydro that speaks its protocol.
+"""The receiving gateway: a stand-in for Hydro that speaks its protocol, with pages.
 
 `POST /api/v1/events` takes signed events; 200 says that each of them is durable. What
 is wrong is judged in this order: size (413), sending app (400), signature (401), shape
@@ -33,6 +33,8 @@ from hydro_hooks.schema import Schema
 from hydro_hooks.settings import DEFAULT_APP
 from hydro_hooks.signing import SCHEME, HydroHmac
 from hydro_hooks.web import incoming, store
+from hydro_hooks.web.access import Guard, only_from_here
+from hydro_hooks.web.pages import pages
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +52,16 @@ def create_app(
     secrets: Collection[str],
     apps: Collection[str] = (DEFAULT_APP,),
     schemas: Iterable[str | Path] | None = None,
+    guard: Guard = only_from_here,
 ) -> Flask:
-    """Return the gateway as a WSGI app; more blueprints may be registered on it.
+    """Return the gateway as a WSGI app, with the pages over what it holds.
 
     Args:
         engine: The store, as `open_store()` makes it.
         secrets: Shared secrets, one or more: a signature by any of them is good.
         apps: The sending apps that are known, as in `X-Hydro-App`.
         schemas: Paths of JSON Schema files to accept beside the packaged ones.
+        guard: Keeps others off the pages, as `access` has them.
 
     Raises:
         ConfigurationError: No secret or an empty one, no app, or a schema that is none.
@@ -74,6 +78,7 @@ def create_app(
     app = Flask("hydro_hooks.web", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.register_blueprint(receiver.blueprint())
+    app.register_blueprint(pages(engine, secrets=tuple(secrets), guard=guard))
     app.register_error_handler(HTTPException, _refusal)
     return app
 
@@ -97,7 +102,6 @@ class _Receiver:
     def blueprint(self) -> Blueprint:
         blueprint = Blueprint("gateway", __name__)
         blueprint.add_url_rule(EVENTS_PATH, view_func=self.receive, methods=["POST"])
-        blueprint.add_url_rule("/", view_func=self.index)
         return blueprint
 
     def receive(self) -> Response:
@@ -121,15 +125,6 @@ class _Receiver:
         if failures:
             return _as_failed(failures)
         return jsonify(status="OK")
-
-    def index(self) -> Response:
-        """Tell a person what answers here."""
-        try:
-            count = store.count_events(self._engine)
-        except SQLAlchemyError as error:
-            raise _unavailable(error) from None
-        text = f"hydro-hooks gateway\n{count} events held\n"
-        return Response(text, content_type="text/plain; charset=utf-8")
 
     def _received(self) -> store.Received:
         """Return the request once its size, app and signature are found good."""

@@ -124,12 +124,6 @@ def _wait_for_other_writers(connection: Connection) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
 
-def count_events(engine: Engine) -> int:
-    """Return how many events the store holds."""
-    with engine.connect() as connection:
-        return connection.scalar(select(func.count()).select_from(journal)) or 0
-
-
 def _insert_unless_held(dialect: str) -> Insert:
     """Return the INSERT that leaves a row with the same id as it is.
 

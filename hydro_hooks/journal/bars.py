@@ -1,0 +1,93 @@
+"""The states of rows over time: what a state bar shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hydro_hooks.event import Event
+from hydro_hooks.journal.records import Record
+from hydro_hooks.transition import Action, State
+
+_AFTER: Final = {
+    Action.ENABLE: State.ENABLED,
+    Action.DISABLE: State.DISABLED,
+    Action.DESTROY: State.ABSENT,
+}
+"""What an action leaves behind, for `jira.v0.Action`, which tells no state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A time in which a row was in one state.
+
+    Args:
+        state: None: it is not known.
+        start: When it began, UTC.
+        end: When the next one did; the present moment for the last.
+    """
+
+    state: State | None
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """A row's states, one after the other without a gap.
+
+    Args:
+        association: What the row stands for.
+        subject_id: Its key; None where its schema has none.
+        spans: From the earliest moment asked for on.
+    """
+
+    association: str
+    subject_id: str | None
+    spans: tuple[Span, ...]
+
+
+def bars_of(records: Iterable[Record], *, start: datetime, end: datetime) -> list[Bar]:
+    """Return the bars of the rows that records are about.
+
+    Args:
+        records: By `seq`.
+        start: When the bars begin; before a row's first record its state is unknown,
+            unless that record is its creation.
+        end: When they end.
+
+    Returns:
+        In the order of the rows' first records.
+    """
+    by_row: dict[tuple[str, str | None], list[Event]] = {}
+    for record in records:
+        event = record.event
+        by_row.setdefault((event.association, event.subject_id), []).append(event)
+    return [
+        Bar(
+            association=association,
+            subject_id=subject_id,
+            spans=tuple(_spans(events, start, end)),
+        )
+        for (association, subject_id), events in by_row.items()
+    ]
+
+
+def _spans(events: Sequence[Event], start: datetime, end: datetime) -> Iterator[Span]:
+    state = State.ABSENT if events[0].action is Action.CREATE else None
+    since = start
+    for event in events:
+        at = min(max(event.occurred_at, since), end)
+        if at > since:
+            yield Span(state=state, start=since, end=at)
+        state, since = _state_after(event), at
+    if end > since:
+        yield Span(state=state, start=since, end=end)
+
+
+def _state_after(event: Event) -> State | None:
+    if event.state is not None:
+        return event.state
+    return _AFTER.get(event.action)

@@ -1,0 +1,298 @@
+"""Pages for the person who is asked "why?": a blueprint over a journal.
+
+    app.register_blueprint(pages(engine), url_prefix="/hydro")
+
+Whoever mounts it in an app guards it with the app's own login. It reads, and cannot
+write; its pages need nothing from elsewhere, and no JavaScript.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+from flask import Blueprint, Flask, Response, render_template, request
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from hydro_hooks import journal, story
+from hydro_hooks.errors import ConfigurationError, DatabaseError
+from hydro_hooks.exports import (
+    PLACE_FIELDS,
+    RECORD_FIELDS,
+    as_csv,
+    as_json,
+    fields_of,
+    fields_of_place,
+)
+from hydro_hooks.journal import Kind, Query, Record, query_in
+from hydro_hooks.signing import HydroHmac
+from hydro_hooks.story import KINDS
+from hydro_hooks.web.access import Guard, only_from_here
+from hydro_hooks.web.reading import reading
+from hydro_hooks.web.stories import ROWS, groups_of, overview, story_of
+
+logger = logging.getLogger(__name__)
+
+POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy of every page."""
+
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_TYPES: Final = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/x-ndjson",
+}
+
+
+def pages(
+    engine: Engine, *, secrets: Sequence[str] = (), guard: Guard | None = None
+) -> Blueprint:
+    """Return the pages as a blueprint.
+
+    Args:
+        engine: Of an app's database, or of a gateway's.
+        secrets: Shared secrets that the signatures of stored requests are checked
+            with; without one they are not.
+        guard: Keeps others out; None: the app that mounts them does.
+    """
+    views = _Pages(engine, tuple(secrets))
+    blueprint = Blueprint(
+        "hydro_hooks",
+        __name__,
+        static_folder="static",
+        static_url_path="/hydro-hooks-static",
+        template_folder="templates",
+    )
+    for rule, view in (
+        ("/", views.start),
+        ("/search", views.search),
+        ("/search.<any(csv, json):form>", views.exported),
+        ("/events/<uuid:event_id>", views.event),
+        ("/unattributed", views.unattributed),
+        ("/unattributed.<any(csv, json):form>", views.exported_places),
+    ):
+        blueprint.add_url_rule(rule, view_func=view, endpoint=view.__name__)
+    if guard is not None:
+        blueprint.before_request(guard)
+    blueprint.after_request(_with_headers)
+    blueprint.register_error_handler(ConfigurationError, _bad_query)
+    blueprint.register_error_handler(DatabaseError, _unavailable)
+    blueprint.register_error_handler(SQLAlchemyError, _unavailable)
+    for value in (
+        story.sentence,
+        story.who_of,
+        story.subject_of,
+        story.place_of,
+        story.moment,
+        story.long_moment,
+        story.group_of,
+        journal.host_in,
+    ):
+        blueprint.add_app_template_filter(value, f"hydro_{value.__name__}")
+    return blueprint
+
+
+def create_pages_app(
+    engine: Engine, *, secrets: Sequence[str] = (), guard: Guard = only_from_here
+) -> Flask:
+    """Return the pages as an app of their own; arguments as for `pages()`."""
+    app = Flask("hydro_hooks.web", static_folder=None)
+    app.register_blueprint(pages(engine, secrets=secrets, guard=guard))
+    return app
+
+
+class _Pages:
+    """What the views share."""
+
+    def __init__(self, engine: Engine, secrets: tuple[str, ...]) -> None:
+        self._engine = engine
+        self._secrets = secrets
+
+    def start(self) -> str:
+        """Show the search box, and what happened lately."""
+        with reading(self._engine) as connection:
+            return _page(
+                connection, "start.html", overview=overview(connection, now=_now())
+            )
+
+    def search(self) -> str | tuple[str, int]:
+        """Show what a query asks for: a story, or a list."""
+        line = request.args.get("q", "").strip()
+        query = query_in(line, now=_now())
+        before = request.args.get("before", type=int)
+        with reading(self._engine) as connection:
+            if query.text and query.kind is not Kind.ACTOR:
+                told = story_of(connection, query, now=_now(), before=before)
+                if told is not None:
+                    return _page(
+                        connection, "story.html", line=line, story=told, kinds=KINDS
+                    )
+            return self._list(connection, line, query, before)
+
+    def _list(
+        self, connection: Connection, line: str, query: Query, before: int | None
+    ) -> str | tuple[str, int]:
+        records = journal.newest(connection, query, limit=ROWS + 1, before=before)
+        if not records and before is None:
+            near = journal.near_hosts(connection, query.text) if query.text else []
+            told = _page(connection, "nothing.html", line=line, near=near)
+            return told, HTTPStatus.NOT_FOUND
+        shown = records[:ROWS]
+        return _page(
+            connection,
+            "list.html",
+            line=line,
+            query=query,
+            groups=groups_of(shown),
+            older=shown[-1].seq if len(records) > ROWS else None,
+        )
+
+    def event(self, event_id: Any) -> str | tuple[str, int]:
+        """Show all that is known of one event. Any: a UUID."""
+        with reading(self._engine) as connection:
+            record = journal.by_event_id(connection, str(event_id))
+            if record is None:
+                told = _page(connection, "nothing.html", line=str(event_id), near=[])
+                return told, HTTPStatus.NOT_FOUND
+            stored = journal.request_of(connection, record)
+            return _page(
+                connection,
+                "event.html",
+                record=record,
+                fields=fields_of(record),
+                companions=_companions(connection, record),
+                request_stored=stored,
+                is_valid=self._is_valid(stored),
+            )
+
+    def _is_valid(self, stored: journal.StoredRequest | None) -> bool | None:
+        if stored is None or not self._secrets:
+            return None
+        return HydroHmac(self._secrets).verify(stored.body, stored.authorization)
+
+    def unattributed(self) -> str:
+        """Show the places in the program that gave no reason."""
+        line = request.args.get("q", "").strip()
+        query = query_in(line, now=_now())
+        with reading(self._engine) as connection:
+            places = journal.unattributed(connection, query.filters)
+            return _page(connection, "unattributed.html", line=line, places=places)
+
+    def exported(self, form: str) -> Response:
+        """Stream all that a query asks for, the newest first."""
+        query = query_in(request.args.get("q", ""), now=_now())
+        return self._streamed(
+            form,
+            RECORD_FIELDS,
+            lambda connection: map(fields_of, _all(connection, query)),
+        )
+
+    def exported_places(self, form: str) -> Response:
+        """Stream the places in the program that gave no reason."""
+        query = query_in(request.args.get("q", ""), now=_now())
+        return self._streamed(
+            form,
+            PLACE_FIELDS,
+            lambda connection: map(
+                fields_of_place, journal.unattributed(connection, query.filters)
+            ),
+        )
+
+    def _streamed(
+        self,
+        form: str,
+        names: Sequence[str],
+        rows: Callable[[Connection], Iterator[dict[str, Any]]],
+    ) -> Response:
+        logger.info(
+            "%s is exported to %s: %r",
+            request.path,
+            request.remote_addr,
+            request.args.get("q", ""),
+        )
+
+        def lines() -> Iterator[str]:
+            with reading(self._engine) as connection:
+                if form == "csv":
+                    yield from as_csv(names, rows(connection))
+                else:
+                    yield from (f"{as_json(row)}\n" for row in rows(connection))
+
+        response = Response(lines(), content_type=_TYPES[form])
+        name = request.path.rpartition("/")[2]
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return response
+
+
+def _all(connection: Connection, query: Query) -> Iterator[Record]:
+    """Yield every record that a query asks for, the newest first, a few at a time."""
+    if query.text and query.kind is not Kind.ACTOR:
+        found = journal.history(connection, query)
+        if found is not None and found.taken_for is not Kind.ACTOR:
+            yield from reversed(found.records)
+            return
+    before = None
+    while records := journal.newest(connection, query, limit=1000, before=before):
+        yield from records
+        before = records[-1].seq
+
+
+def _companions(connection: Connection, record: Record) -> Sequence[Record]:
+    """Return the other events of its transaction."""
+    if record.event.transaction_id is None:
+        return ()
+    its = Query(text=record.event.transaction_id, kind=Kind.TRANSACTION)
+    found = journal.newest(connection, its, limit=ROWS + 1)
+    return [each for each in found if each.seq != record.seq]
+
+
+def _page(connection: Connection, template: str, **values: Any) -> str:
+    """Return a page. Any: whatever its template shows."""
+    held = journal.coverage(connection)
+    return render_template(
+        f"hydro_hooks/{template}", **{"line": "", "held": held, "now": _now(), **values}
+    )
+
+
+def _with_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _bad_query(error: ConfigurationError) -> tuple[str, int]:
+    told = render_template(
+        "hydro_hooks/problem.html",
+        title="That cannot be asked",
+        problem=str(error),
+        line=request.args.get("q", ""),
+    )
+    return told, HTTPStatus.BAD_REQUEST
+
+
+def _unavailable(error: Exception) -> tuple[str, int]:
+    # Its text is left out of what is logged: a database quotes the values it refuses.
+    logger.error("the journal cannot be read: %s", type(error).__name__)
+    problem = "The database does not answer, or has no journal; hydro-hooks doctor says"
+    told = render_template(
+        "hydro_hooks/problem.html",
+        title="The journal cannot be read",
+        problem=f"{problem} more.",
+        line="",
+    )
+    return told, HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

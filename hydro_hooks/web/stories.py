@@ -1,0 +1,208 @@
+"""What the pages show of records: an installation's story, and lists of events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Final
+
+from sqlalchemy import Connection
+
+from hydro_hooks import journal
+from hydro_hooks.cause import Reason
+from hydro_hooks.journal import (
+    Answer,
+    Companions,
+    Filters,
+    History,
+    Kind,
+    Query,
+    Record,
+    host_in,
+)
+from hydro_hooks.story import group_of
+from hydro_hooks.transition import Action
+from hydro_hooks.web import charts
+
+ROWS: Final = 100
+"""Events on a page of a list."""
+
+BARS: Final = 13
+"""State bars that are drawn at most: of the installation, and of what belongs to it."""
+
+LOOKED_BACK: Final = timedelta(days=14)
+"""How far back the start page counts."""
+
+NEWEST: Final = 12
+"""Destructive events on the start page."""
+
+DESTRUCTIVE: Final = (Action.DISABLE, Action.DESTROY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """What one transaction did, as the timeline tells it.
+
+    Args:
+        first: The record that stands for it: of the installation, where it has one.
+        others: The rest of it.
+        summary: How the rest is counted, such as `12 subscriptions destroyed`.
+    """
+
+    first: Record
+    others: tuple[Record, ...]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """All that is told of what a text names.
+
+    Args:
+        answer: Why it is as it is.
+        history: What happened, as far as it is on this page.
+        groups: The same by transaction, the newest first.
+        hosts: Every host it had, the present one first.
+        bars: Its states over time.
+        bars_left_out: Rows whose states are not drawn.
+        older: `seq` that the next page begins below; None on the last.
+    """
+
+    answer: Answer | None
+    history: History
+    groups: tuple[Group, ...]
+    hosts: tuple[str, ...]
+    bars: charts.Drawing
+    bars_left_out: int
+    older: int | None
+
+
+def story_of(
+    connection: Connection, query: Query, *, now: datetime, before: int | None
+) -> Story | None:
+    """Return the story of what a query's text names; None where nothing is held.
+
+    Args:
+        connection: That cannot write.
+        query: Its text is a host or an id.
+        now: The present moment.
+        before: Show what lies below this `seq`.
+
+    Raises:
+        DatabaseError: The database has no journal.
+    """
+    found = journal.history(connection, query)
+    if found is None or found.taken_for is Kind.ACTOR:
+        return None
+    unfiltered = Query(text=query.text, kind=query.kind)
+    answer = journal.why(connection, query if query.filters else unfiltered)
+    records = found.records
+    shown = [each for each in records if before is None or each.seq < before][-ROWS:]
+    is_last = not shown or shown[0].seq == records[0].seq
+    bars, left_out = _bars(records, now)
+    return Story(
+        answer=answer,
+        history=found,
+        groups=tuple(groups_of(list(reversed(shown)))),
+        hosts=_hosts(records),
+        bars=bars,
+        bars_left_out=left_out,
+        older=None if is_last else shown[0].seq,
+    )
+
+
+def _bars(records: Sequence[Record], now: datetime) -> tuple[charts.Drawing, int]:
+    moments = [each.event.occurred_at for each in records]
+    first = min(moments, default=now)
+    # Room for the time before the first record, of which nothing is known.
+    start = first - max((now - first) / 20, timedelta(hours=1))
+    bars = journal.bars_of(records, start=start, end=max(now, first))
+    bars.sort(key=lambda bar: bar.association != "installation")
+    drawing = charts.state_bars(bars[:BARS], start=start, end=max(now, first))
+    return drawing, max(len(bars) - BARS, 0)
+
+
+def _hosts(records: Sequence[Record]) -> tuple[str, ...]:
+    """Return each host once, the last told first."""
+    told = [each.event.jira_hostname for each in reversed(records)]
+    return tuple(dict.fromkeys(host_in(host) for host in told if host))
+
+
+def groups_of(records: Sequence[Record]) -> list[Group]:
+    """Return records, the newest first, by transaction."""
+    groups = []
+    for _, its in groupby(records, key=_transaction):
+        members = sorted(its, key=lambda it: it.event.association != "installation")
+        counts = Counter(
+            (each.event.association, each.event.action) for each in members[1:]
+        )
+        told = [
+            group_of(Companions(association=association, action=action, count=count))
+            for (association, action), count in counts.items()
+        ]
+        groups.append(
+            Group(
+                first=members[0], others=tuple(members[1:]), summary=" and ".join(told)
+            )
+        )
+    return groups
+
+
+def _transaction(record: Record) -> str:
+    return record.event.transaction_id or record.event.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What the start page shows: of the last days, and the newest that was lost.
+
+    Args:
+        destructive: What was disabled or destroyed, the newest first, by transaction.
+        days: Counts a day by action.
+        reasons: Counts by reason, the most frequent first.
+        unattributed: How many events bear none.
+        total: How many there were.
+        since: Since when all of this is counted.
+    """
+
+    destructive: tuple[Group, ...]
+    days: charts.Drawing
+    reasons: tuple[tuple[str, int], ...]
+    unattributed: int
+    total: int
+    since: datetime
+
+
+def overview(connection: Connection, *, now: datetime) -> Overview:
+    """Return what the start page shows.
+
+    Raises:
+        DatabaseError: The database has no journal.
+    """
+    first = (now - LOOKED_BACK + timedelta(days=1)).date()
+    since = now.replace(
+        year=first.year,
+        month=first.month,
+        day=first.day,
+        hour=0,
+        minute=0,
+        second=0,
+        microsecond=0,
+    )
+    counted = journal.counts(connection, Filters(since=since))
+    reasons: Counter[str] = Counter()
+    for each in counted:
+        reasons[each.reason] += each.count
+    destructive = Query(filters=Filters(actions=DESTRUCTIVE))
+    records = journal.newest(connection, destructive, limit=NEWEST)
+    return Overview(
+        destructive=tuple(groups_of(records)),
+        days=charts.days(counted, first=first, last=now.date()),
+        reasons=tuple(reasons.most_common()),
+        unattributed=reasons[Reason.UNATTRIBUTED.value],
+        total=sum(reasons.values()),
+        since=since,
+    )
