@@ -385,9 +385,13 @@ def test_everything_that_others_wrote_is_escaped_and_nothing_is_fetched_elsewher
             assert address.startswith(("/", "#"))
 
 
-def test_a_connection_of_the_pages_cannot_write(engine: Engine) -> None:
+@pytest.mark.parametrize("options", [{}, {"isolation_level": "AUTOCOMMIT"}], ids=str)
+def test_a_connection_of_the_pages_cannot_write(
+    engine: Engine, options: dict[str, Any]
+) -> None:
     row = {"shard": 3, "attempts": 0}
-    with reading(engine) as connection, pytest.raises(DBAPIError):
+    own = engine.execution_options(**options)
+    with reading(own) as connection, pytest.raises(DBAPIError):
         connection.execute(insert(tables.shard), row)
     with pytest.raises(ZeroDivisionError), reading(engine):
         raise ZeroDivisionError

@@ -20,6 +20,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
             with _query_only(connection):
                 yield connection
         else:
+            # Where an app's engine commits by itself, each statement were its own.
+            connection.execution_options(isolation_level="READ COMMITTED")
             # For the transaction that the next statement is in, and no other.
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
             yield connection
