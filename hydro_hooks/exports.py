@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
@@ -23,8 +24,8 @@ RECORD_FIELDS: Final = (
 PLACE_FIELDS: Final = tuple(each.name for each in fields(Unattributed))
 """Names of the fields of a place that gave no reason."""
 
-_FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
-"""How a text begins that a spreadsheet takes for a formula."""
+_FORMULAS: Final = ("=", "+", "-", "@")
+"""How a text begins that a spreadsheet takes for a formula, be it in wide letters."""
 
 
 def fields_of(record: Record) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def as_csv(names: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[
 
 def _line(cells: Iterable[str]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerow(cells)
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerow(cells)
     return text.getvalue()
 
 
@@ -88,7 +89,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return _plain(value)
     text = str(value)
-    is_formula = isinstance(value, str) and text.startswith(_FORMULAS)
+    start = unicodedata.normalize("NFKC", text.lstrip()[:1])
+    is_formula = isinstance(value, str) and start in _FORMULAS
     return f"'{text}" if is_formula else text
 
 

@@ -59,7 +59,7 @@ def counted(count: int, one: str, several: str) -> str:
 
 def answer_lines(answer: Answer, record: Record, at: datetime | None) -> Iterator[str]:
     """Yield an answer: its first line says all, the others what surrounds it."""
-    yield headline(record, at)
+    yield headline(record, at, is_past=at is None and not answer.is_present)
     if answer.companions:
         others = " and ".join(group_of(each) for each in answer.companions)
         yield f"with it:  {others}, in the same transaction"
@@ -70,12 +70,19 @@ def answer_lines(answer: Answer, record: Record, at: datetime | None) -> Iterato
     yield f"event:    {record.event.id}{taken_for}"
 
 
-def sentence(record: Record) -> str:
-    """Return why a row is as it is, in a sentence that a page can begin with."""
+def sentence(record: Record, *, is_present: bool = False) -> str:
+    """Return what was done and why, in a sentence that a page can begin with.
+
+    Args:
+        record: What was done.
+        is_present: What it made is so still.
+    """
     event = record.event
-    since = _SINCE[event.state]
-    if event.action is Action.CREATE:
-        since = f"{since} its creation on"
+    since = f"{_DONE[event.action].capitalize()} on"
+    if is_present:
+        since = _SINCE[event.state]
+        if event.action is Action.CREATE:
+            since = f"{since} its creation on"
     parts = [
         f"{since} {long_moment(event.occurred_at)}"
         f" {_REASONS.get(event.reason, f'for the reason {_quoted(event.reason)}')}",
@@ -113,11 +120,22 @@ def _beside(record: Record, other: Record | None) -> str:
     return line(other, host=host or "no host told")
 
 
-def headline(record: Record, at: datetime | None = None) -> str:
-    """Return state, since when, action, reason, actor or where it was done."""
+def headline(
+    record: Record, at: datetime | None = None, *, is_past: bool = False
+) -> str:
+    """Return state, since when, action, reason, actor or where it was done.
+
+    Args:
+        record: What made the state.
+        at: The moment that was asked for; None: the present.
+        is_past: Something came after it, so only what was done is told.
+    """
     event = record.event
     subject = subject_of(event)
     who = f"{event.jira_hostname}: {subject}" if event.jira_hostname else subject
+    if is_past:
+        done = f"{_DONE[event.action]} at {moment(event.occurred_at)}"
+        return f"{who} was {done} ({_why(event)}){place_of(record)}"
     is_then = "is" if at is None else f"was, at {moment(at)},"
     state = _STATES[event.state]
     since = f"since {moment(event.occurred_at)}"

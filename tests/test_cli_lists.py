@@ -304,3 +304,28 @@ def test_a_shell_completes_qualifiers(shell: str) -> None:
     assert offered("history", "--action", incomplete="en") == {"enable"}
     assert offered("history", incomplete="acme") == set()
     assert complete.source()
+
+
+@pytest.mark.parametrize(
+    "start", ["=", " =", "\n=", "+", "-", "@", "\uff1d", "\uff20"], ids=ascii
+)
+def test_no_cell_of_csv_is_a_formula(
+    file_engine: Engine, file_url: str, start: str
+) -> None:
+    record(file_engine, installation(Action.CREATE, note=f"{start}1+1"))
+
+    told = run("history", "--csv", "--database", file_url)
+
+    assert f'"\'{start}1+1"' in told.stdout_bytes.decode()
+
+
+def test_a_value_is_one_argument_whatever_is_in_it(
+    file_engine: Engine, file_url: str
+) -> None:
+    event = installation(Action.CREATE, reason="deploy fix: thing")
+    record(file_engine, event, installation(Action.ENABLE))
+    word = "reason:deploy fix: thing"
+
+    listed = lines_of_json(run("history", word, "--json", "--database", file_url))
+
+    assert [each["id"] for each in listed] == [event.id]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 from databases import Database
-from flask import Flask
+from flask import Blueprint, Flask
 from page_site import site
 from sqlalchemy import Engine, create_engine, insert, text
 from sqlalchemy.exc import DBAPIError
@@ -199,7 +199,7 @@ def test_filters_and_actors_make_lists(here: str, events: list[Event]) -> None:
         assert page.text.count("<tr data-item>") == 1
         assert events[0].id in page.text
     assert within.text.count("<tr data-item>") == 1
-    assert "Enabled since 2 March 2026, 12:00 UTC" in told(within)
+    assert "Disabled since 3 March 2026, 12:00 UTC" in told(within)
 
 
 def test_nothing_found_suggests_hosts_like_it(here: str) -> None:
@@ -535,3 +535,154 @@ def test_the_command_refuses_what_is_not_safe_or_not_there(
 
     assert result.exit_code in {1, 2}
     assert problem in " ".join(result.stderr.split())
+
+
+def test_what_is_over_is_not_told_as_the_present(
+    engine: Engine, database: Database
+) -> None:
+    past = installation(Action.DISABLE, day=1)
+    settle(
+        engine,
+        installation(Action.CREATE, jira_hostname="https://old.example"),
+        past,
+        installation(Action.ENABLE, day=2),
+    )
+    with site(engine) as url:
+        filtered = get(f"{url}/search", q=f"{HOST} action:disable")
+        until = get(f"{url}/search", q=f"{HOST} until:2026-03-02")
+        shown = get(f"{url}/events/{past.id}")
+    there = ("--database", database.text_url)
+    terminal = run("why", HOST, "action:disable", *there)
+    named = run("why", past.id, *there)
+
+    for page in (filtered, until):
+        assert "Enabled since 3 March 2026" in told(page)
+        assert "Disabled since" not in told(page)
+        assert "<h1>test-host.jira.com</h1>" in page.text
+        titles = re.findall(r"<title>installation 19 (\w+): ", page.text)
+        assert titles == ["absent", "disabled", "enabled"]
+    assert "Disabled on 2 March 2026" in told(shown)
+    for result in (terminal, named):
+        first = result.stdout.splitlines()[0]
+        assert "installation 19 was disabled at 2026-03-02 12:00:00 UTC" in first
+
+
+def test_a_large_transaction_is_counted_whole_and_leaves_room_for_others(
+    engine: Engine,
+) -> None:
+    company = new_id()
+    large = [
+        installation(Action.DESTROY, day=2, transaction_id=company),
+        *(
+            subscription(
+                Action.DESTROY, day=2, subject_id=str(number), transaction_id=company
+            )
+            for number in range(90)
+        ),
+    ]
+    other = installation(
+        Action.DISABLE,
+        subject_id="20",
+        jira_integration_id=20,
+        jira_hostname="https://other.example",
+    )
+    settle(engine, other, *large)
+    with site(engine) as url:
+        start = get(f"{url}/")
+        shown = get(f"{url}/events/{large[5].id}")
+
+    assert "installation 19 with 90 subscriptions destroyed" in told(start)
+    assert "other.example" in start.text
+    words = told(shown).partition("In the same transaction")[2]
+    assert words.startswith(" 1 installation destroyed and 89 subscriptions destroyed")
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "-1", "x", "9" * 5000])
+def test_a_place_to_go_on_from_may_be_anything(here: str, number: str) -> None:
+    story = get(f"{here}/search", q=HOST, before=number)
+    listed = get(f"{here}/search", q="action:create", before=number)
+
+    assert (story.status_code, listed.status_code) == (200, 200)
+
+
+@pytest.mark.parametrize("path", ["search.csv", "search.json", "unattributed.csv"])
+def test_an_export_that_cannot_be_read_is_told_of(
+    database: Database, path: str
+) -> None:
+    engine = database.engine()
+    with engine.connect() as connection:  # SQLite makes its file
+        connection.execute(text("SELECT 1"))
+    with site(engine) as url:
+        answer = get(f"{url}/{path}", q="")
+    engine.dispose()
+
+    assert answer.status_code == 503
+    assert "The database does not answer, or has no journal" in told(answer)
+
+
+def test_rows_that_their_schema_does_not_number_have_bars_of_their_own(
+    database: Database,
+) -> None:
+    engine = database.engine()
+    tables.create_gateway_tables(engine)
+    for number, action in ((1, Action.CREATE), (2, Action.DESTROY)):
+        event = subscription(action, subject_id=None, github_installation_id=number)
+        receive(engine, event, name="jira.v0.Action")
+    with site(engine) as url:
+        page = get(f"{url}/search", q="19")
+    engine.dispose()
+
+    assert page.text.count("<title>subscription ") == 4
+
+
+def test_a_link_asks_for_what_it_shows_whatever_is_in_it(engine: Engine) -> None:
+    settle(
+        engine,
+        installation(
+            Action.DISABLE,
+            jira_hostname="https://acme.net/ since:nope",
+            reason="unattributed",
+            origin="views:3 in f since:nope",
+            occurred_at=datetime.now(UTC),
+        ),
+    )
+    with site(engine) as url:
+        for path in ("/", "/unattributed"):
+            links = re.findall(r'href="(/search\?[^"]*)"', get(f"{url}{path}").text)
+            answers = [get(url + unescape(link)) for link in links]
+
+            assert links
+            assert [each.text.count("<tr data-item>") for each in answers] == [
+                1 for _ in links
+            ]
+
+
+def test_only_filters_narrow_down_the_places(here: str) -> None:
+    answer = get(f"{here}/unattributed", q=HOST)
+    none = get(f"{here}/unattributed", q="since:2026-03-09")
+
+    assert answer.status_code == 400
+    assert "is no qualifier" in told(answer)
+    assert "No change of those that are asked for is without a reason" in told(none)
+
+
+def test_pages_are_mounted_inside_another_blueprint(
+    engine: Engine, events: list[Event]
+) -> None:
+    admin = Blueprint("admin", "admin", url_prefix="/admin")
+    admin.register_blueprint(pages(engine), url_prefix="/hydro")
+    app = Flask("app")
+    app.register_blueprint(admin)
+
+    page = app.test_client().get("/admin/hydro/search", query_string={"q": HOST})
+
+    assert page.status_code == 200
+    assert f'href="/admin/hydro/events/{events[4].id}"' in page.text
+
+
+def test_a_moment_at_the_beginning_of_time_breaks_no_page(engine: Engine) -> None:
+    year = 1000 if engine.dialect.name == "mariadb" else 1  # MariaDB's first
+    event = installation(Action.CREATE, occurred_at=datetime(year, 1, 1, tzinfo=UTC))
+    settle(engine, event)
+    with site(engine) as url:
+        assert get(f"{url}/search", q=HOST).status_code == 200

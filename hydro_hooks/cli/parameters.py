@@ -217,12 +217,15 @@ _QUALIFIERS: Final = {
     "actor": ("NAME", "By this GitHub login, user id or Jira account id."),
     "action": ("ACTIONS", "Any of these: create,enable,disable,destroy."),
     "reason": ("TEXT", "For this reason."),
+    "origin": ("TEXT", "Made at this place in the program."),
 }
 """What --NAME of a search takes; the same as the word NAME:VALUE in its text."""
 
+_QUALIFIED: Final = re.compile(rf"\s(?:{'|'.join([*_QUALIFIERS, 'as'])}):")
+
 
 def filter_options(command: AnyCommand) -> AnyCommand:
-    """Add --since, --until, --actor, --action and --reason."""
+    """Add --since, --until, --actor, --action, --reason and --origin."""
     for name, (metavar, help_text) in reversed(_QUALIFIERS.items()):
         complete = _actions if name == "action" else None
         option = click.option(
@@ -283,7 +286,7 @@ def asked(
     parts: list[str] = []
     for word in words:
         # One argument may be a value with blanks, or a line as a page's address has it.
-        is_line = ":" in word.partition(" ")[2] or '"' in word
+        is_line = _QUALIFIED.search(word) is not None or '"' in word
         parts += split(word) if is_line else [word]
     given = {"as": kind, **qualifiers}
     parts += [f"{name}:{value}" for name, value in given.items() if value is not None]

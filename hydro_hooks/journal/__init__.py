@@ -16,13 +16,22 @@ from hydro_hooks.journal.answers import (
     coverage,
     history,
     newest,
+    newest_first,
     request_of,
+    transactions,
     unattributed,
     why,
 )
 from hydro_hooks.journal.bars import Bar, Span, bars_of
 from hydro_hooks.journal.moments import age_in, span_in
-from hydro_hooks.journal.queries import Filters, Query, query_in, query_of, split
+from hydro_hooks.journal.queries import (
+    Filters,
+    Query,
+    query_in,
+    query_of,
+    quoted,
+    split,
+)
 from hydro_hooks.journal.readings import host_in
 from hydro_hooks.journal.records import (
     Answer,
@@ -65,12 +74,15 @@ __all__ = [
     "host_in",
     "near_hosts",
     "newest",
+    "newest_first",
     "prune",
     "query_in",
     "query_of",
+    "quoted",
     "request_of",
     "span_in",
     "split",
+    "transactions",
     "unattributed",
     "why",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from hydro_hooks.journal.readings import (
 )
 from hydro_hooks.journal.records import (
     Answer,
+    Companions,
     Coverage,
     DayCount,
     History,
@@ -38,7 +39,7 @@ from hydro_hooks.journal.records import (
     StoredRequest,
     Unattributed,
 )
-from hydro_hooks.journal.search import Search, full, held, record_of
+from hydro_hooks.journal.search import CHUNK, Search, full, held, record_of
 from hydro_hooks.tables import journal, request
 
 
@@ -86,6 +87,7 @@ def why(
         before=earlier,
         after=later,
         companions=() if record is None else search.companions(record.event),
+        is_present=any(life.marks[-1] == mark and not life.until for life in lives),
     )
 
 
@@ -142,6 +144,26 @@ def _listed(
     )
 
 
+def newest_first(connection: Connection, query: Query) -> Iterator[Record]:
+    """Yield every record that is asked for, the newest first, never many at once.
+
+    Args:
+        connection: As for `why()`, as is the error.
+        query: As for `history()`.
+    """
+    search = Search(connection)
+    found = _find(search, query.text, query.kind) if query.text else None
+    if found is not None and found.kind is not Kind.ACTOR:
+        marks = [mark for life in found.lives for mark in life.marks]
+        its = [mark.seq for mark in marks if query.filters.let_pass(mark)]
+        yield from search.one_by_one(sorted(its, reverse=True))
+        return
+    before = None
+    while records := newest(connection, query, limit=CHUNK, before=before):
+        yield from records
+        before = records[-1].seq
+
+
 def newest(
     connection: Connection,
     query: Query,
@@ -162,6 +184,18 @@ def newest(
         return []
     condition = fitting(query.filters, named[0])
     return Search(connection).newest(condition, limit=limit, before=before)
+
+
+def transactions(
+    connection: Connection, ids: Collection[str]
+) -> dict[str, tuple[Companions, ...]]:
+    """Return what transactions did, by their ids; of those that are held.
+
+    Args:
+        connection: As for `why()`, as is the error.
+        ids: UUIDs.
+    """
+    return Search(connection).transactions(ids)
 
 
 def counts(connection: Connection, filters: Filters) -> list[DayCount]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from hydro_hooks.event import Event
-from hydro_hooks.journal.records import Record
+from hydro_hooks.journal.records import Place, Record
 from hydro_hooks.transition import Action, State
 
 _AFTER: Final = {
@@ -61,24 +61,35 @@ def bars_of(records: Iterable[Record], *, start: datetime, end: datetime) -> lis
     Returns:
         In the order of the rows' first records.
     """
-    by_row: dict[tuple[str, str | None], list[Event]] = {}
+    by_row: dict[object, list[Event]] = {}
     for record in records:
-        event = record.event
-        by_row.setdefault((event.association, event.subject_id), []).append(event)
+        by_row.setdefault(_row_of(record), []).append(record.event)
     return [
         Bar(
-            association=association,
-            subject_id=subject_id,
+            association=events[0].association,
+            subject_id=events[0].subject_id,
             spans=tuple(_spans(events, start, end)),
         )
-        for (association, subject_id), events in by_row.items()
+        for events in by_row.values()
     ]
+
+
+def _row_of(record: Record) -> object:
+    """Return what tells rows apart, as far as their schema does."""
+    event = record.event
+    app = record.settled_by if record.place is Place.RECEIVED else None
+    key: object = event.subject_id
+    if key is None:
+        key = event.jira_integration_id, event.github_installation_id
+    return app, event.association, key
 
 
 def _spans(events: Sequence[Event], start: datetime, end: datetime) -> Iterator[Span]:
     state = State.ABSENT if events[0].action is Action.CREATE else None
     since = start
     for event in events:
+        if _state_after(event) == state:
+            continue
         at = min(max(event.occurred_at, since), end)
         if at > since:
             yield Span(state=state, start=since, end=at)

@@ -24,6 +24,7 @@ class Mark(NamedTuple):
     reason: str
     github_actor: str | None
     jira_actor: str | None
+    origin: str | None
     app: str | None
 
     @property

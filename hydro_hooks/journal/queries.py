@@ -19,7 +19,7 @@ from hydro_hooks.journal.moments import span_in
 from hydro_hooks.journal.records import Kind
 from hydro_hooks.transition import Action
 
-_NAMES: Final = "actor|action|reason|since|until|as"
+_NAMES: Final = "actor|action|reason|origin|since|until|as"
 _QUALIFIER: Final = re.compile(rf"(?P<name>{_NAMES}):(?P<value>.*)", re.DOTALL)
 _WORD: Final = re.compile(rf'(?:(?:{_NAMES}):)?"[^"]*"|\S+')
 _DATES: Final = {"since": 0, "until": 1}
@@ -33,6 +33,7 @@ class Filters:
         actor: A GitHub login or user id, or a Jira account id.
         actions: Any of these.
         reason: As it was given.
+        origin: The place in the program that made the change.
         since: When they occurred at the earliest, UTC.
         until: When at the latest, UTC.
     """
@@ -40,6 +41,7 @@ class Filters:
     actor: str | None = None
     actions: tuple[Action, ...] | None = None
     reason: str | None = None
+    origin: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -59,6 +61,7 @@ class Filters:
             (self.actor is None or storable(self.actor) in actors)
             and (self.actions is None or mark.action in self.actions)
             and (self.reason is None or mark.reason == storable(self.reason))
+            and (self.origin is None or mark.origin == storable(self.origin))
             and (self.since is None or mark.occurred_at >= self.since)
             and (self.until is None or mark.occurred_at <= self.until)
         )
@@ -100,6 +103,12 @@ def query_in(line: str, *, now: datetime) -> Query:
 def split(line: str) -> list[str]:
     """Return the words of a line; what stands in quotes is one."""
     return _WORD.findall(line)
+
+
+def quoted(text: str) -> str:
+    """Return a text as one word of a line, whatever is in it."""
+    plain = text.replace('"', "")
+    return f'"{plain}"' if split(plain) != [plain] or _QUALIFIER.match(plain) else plain
 
 
 def query_of(words: Iterable[str], *, now: datetime) -> Query:

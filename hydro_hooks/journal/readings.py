@@ -129,8 +129,8 @@ def fitting(filters: Filters, reading: Reading | None = None) -> Condition:
             wanted.append(exactly(actor)(table))
         if filters.actions is not None:
             wanted.append(its.action.in_(filters.actions))
-        if filters.reason is not None:
-            wanted.append(its.reason == storable(filters.reason))
+        same = ((its.reason, filters.reason), (its.origin, filters.origin))
+        wanted += [it == storable(text) for it, text in same if text is not None]
         if filters.since is not None:
             wanted.append(its.occurred_at >= filters.since)
         if filters.until is not None:

@@ -80,6 +80,7 @@ class Answer:
         before: The transition before it.
         after: The transition after it.
         companions: What else happened in its transaction.
+        is_present: Nothing came after it: what it made is so still.
     """
 
     taken_for: Kind
@@ -88,6 +89,7 @@ class Answer:
     before: Record | None
     after: Record | None
     companions: tuple[Companions, ...]
+    is_present: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

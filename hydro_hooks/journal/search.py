@@ -127,6 +127,12 @@ class Search:
         )
         return {row.seq: record_of(row) for row in rows}
 
+    def one_by_one(self, numbers: Sequence[int]) -> Iterator[Record]:
+        """Yield the records of the events with these numbers, in this order."""
+        for chunk in _chunks(numbers):
+            records = self.records(chunk)
+            yield from (records[seq] for seq in chunk if seq in records)
+
     def newest(
         self, condition: Condition, *, limit: int | None, before: int | None = None
     ) -> list[Record]:
@@ -148,6 +154,22 @@ class Search:
         chosen = sorted(numbers, reverse=True)[:limit]
         records = self.records(chosen)
         return [records[seq] for seq in chosen if seq in records]
+
+    def transactions(self, ids: Iterable[str]) -> dict[str, tuple[Companions, ...]]:
+        """Return what transactions did."""
+        counts: dict[str, Counter[tuple[str, str]]] = {}
+        for chunk in _chunks(sorted(ids)):
+            reading = Reading(Kind.TRANSACTION, tuple(chunk))
+            for row in self.rows(_what, exactly(reading)):
+                its = counts.setdefault(row.transaction_id, Counter())
+                its[row.association, row.action] += 1
+        return {
+            each: tuple(
+                Companions(association=association, action=Action(action), count=count)
+                for (association, action), count in sorted(its.items())
+            )
+            for each, its in counts.items()
+        }
 
     def counts(self, condition: Condition) -> list[DayCount]:
         """Return how many events fit, by day, action and reason."""
@@ -228,7 +250,7 @@ _DAYS: Final = {
 
 
 def _what(table: Table, _: Place) -> list[ColumnElement[Any]]:
-    return [table.c.association, table.c.action]
+    return [table.c.association, table.c.action, table.c.transaction_id]
 
 
 def _numbered(numbers: Sequence[int]) -> Condition:

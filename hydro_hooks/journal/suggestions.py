@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from hydro_hooks.event import storable
 from hydro_hooks.journal.readings import SCHEMES, host_in, lower_host
 from hydro_hooks.journal.search import held
+from hydro_hooks.tables import journal
 
 MOST: Final = 5
 """Hosts that are suggested at most."""
@@ -26,8 +27,8 @@ _LAST: Final = "\U0010ffff"
 def near_hosts(connection: Connection, text: str) -> list[str]:
     """Return hosts that are held and are like `text`, the likest first.
 
-    They have its beginning, the longest that any host has; an index finds them, however
-    many there are.
+    They have its beginning, the longest that any host has; an index finds those of the
+    journal, however many there are.
 
     Raises:
         DatabaseError: The database has no journal.
@@ -54,18 +55,27 @@ def _lengths(longest: int) -> Iterator[int]:
 def _beginning(connection: Connection, beginning: str) -> Iterator[str]:
     """Yield each host once that begins so, with whatever scheme."""
     for table, _ in held(connection):
-        its = lower_host(table)
+        host = lower_host(table)
         for scheme in SCHEMES:
             start = storable(f"{scheme}{beginning}")
-            after = select(func.min(its)).where(its >= start, its < start + _LAST)
-            each = select(after.scalar_subquery().label("host")).cte(
-                "each_host", recursive=True
-            )
-            following = (
-                select(func.min(its))
-                .where(its > each.c.host, its < start + _LAST)
-                .scalar_subquery()
-            )
-            each = each.union_all(select(following).where(each.c.host.is_not(None)))
-            statement = select(each.c.host).where(each.c.host.is_not(None))
+            is_such = (host >= start, host < start + _LAST)
+            if table is journal:
+                statement = _one_after_the_other(host, is_such)
+            else:  # which has no index of hosts, and little in it
+                statement = select(host).where(*is_such).distinct()
             yield from connection.scalars(statement.limit(LOOKED_AT))
+
+
+def _one_after_the_other(
+    host: ColumnElement[str], is_such: tuple[ColumnElement[bool], ...]
+) -> Select[Any]:
+    """Select each host once, by as many steps in the index and no more."""
+    first = select(func.min(host)).where(*is_such)
+    each = select(first.scalar_subquery().label("host")).cte(
+        "each_host", recursive=True
+    )
+    following = select(func.min(host)).where(host > each.c.host, *is_such)
+    each = each.union_all(
+        select(following.scalar_subquery()).where(each.c.host.is_not(None))
+    )
+    return select(each.c.host).where(each.c.host.is_not(None))

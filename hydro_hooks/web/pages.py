@@ -33,7 +33,7 @@ from hydro_hooks.signing import HydroHmac
 from hydro_hooks.story import KINDS
 from hydro_hooks.web.access import Guard, only_from_here
 from hydro_hooks.web.reading import reading
-from hydro_hooks.web.stories import ROWS, groups_of, overview, story_of
+from hydro_hooks.web.stories import ROWS, Group, groups_of, overview, story_of
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ def pages(
         story.long_moment,
         story.group_of,
         journal.host_in,
+        journal.quoted,
     ):
         blueprint.add_app_template_filter(value, f"hydro_{value.__name__}")
     return blueprint
@@ -130,7 +131,7 @@ class _Pages:
         """Show what a query asks for: a story, or a list."""
         line = request.args.get("q", "").strip()
         query = query_in(line, now=_now())
-        before = request.args.get("before", type=int)
+        before = request.args.get("before", type=_number)
         with reading(self._engine) as connection:
             if query.text and query.kind is not Kind.ACTOR:
                 told = story_of(connection, query, now=_now(), before=before)
@@ -154,7 +155,7 @@ class _Pages:
             "list.html",
             line=line,
             query=query,
-            groups=groups_of(shown),
+            groups=groups_of(connection, shown),
             older=shown[-1].seq if len(records) > ROWS else None,
         )
 
@@ -172,6 +173,7 @@ class _Pages:
                 record=record,
                 fields=fields_of(record),
                 companions=_companions(connection, record),
+                transaction=_transaction(connection, record),
                 request_stored=stored,
                 is_valid=self._is_valid(stored),
             )
@@ -184,10 +186,12 @@ class _Pages:
     def unattributed(self) -> str:
         """Show the places in the program that gave no reason."""
         line = request.args.get("q", "").strip()
-        query = query_in(line, now=_now())
+        query = _filters_in(line)
         with reading(self._engine) as connection:
             places = journal.unattributed(connection, query.filters)
-            return _page(connection, "unattributed.html", line=line, places=places)
+            return _page(
+                connection, "unattributed.html", line=line, query=query, places=places
+            )
 
     def exported(self, form: str) -> Response:
         """Stream all that a query asks for, the newest first."""
@@ -195,12 +199,12 @@ class _Pages:
         return self._streamed(
             form,
             RECORD_FIELDS,
-            lambda connection: map(fields_of, _all(connection, query)),
+            lambda connection: map(fields_of, journal.newest_first(connection, query)),
         )
 
     def exported_places(self, form: str) -> Response:
         """Stream the places in the program that gave no reason."""
-        query = query_in(request.args.get("q", ""), now=_now())
+        query = _filters_in(request.args.get("q", ""))
         return self._streamed(
             form,
             PLACE_FIELDS,
@@ -215,6 +219,8 @@ class _Pages:
         names: Sequence[str],
         rows: Callable[[Connection], Iterator[dict[str, Any]]],
     ) -> Response:
+        with reading(self._engine) as connection:
+            journal.coverage(connection)  # what is wrong is told before anything else
         logger.info(
             "%s is exported to %s: %r",
             request.path,
@@ -235,17 +241,17 @@ class _Pages:
         return response
 
 
-def _all(connection: Connection, query: Query) -> Iterator[Record]:
-    """Yield every record that a query asks for, the newest first, a few at a time."""
-    if query.text and query.kind is not Kind.ACTOR:
-        found = journal.history(connection, query)
-        if found is not None and found.taken_for is not Kind.ACTOR:
-            yield from reversed(found.records)
-            return
-    before = None
-    while records := journal.newest(connection, query, limit=1000, before=before):
-        yield from records
-        before = records[-1].seq
+def _filters_in(line: str) -> Query:
+    query = query_in(line, now=_now())
+    if query.text:
+        message = f"{query.text!r} is no qualifier; here only these narrow it down"
+        raise ConfigurationError(message)
+    return query
+
+
+def _number(text: str) -> int:
+    """Return a number as a `seq` may be, which no database refuses."""
+    return min(max(int(text), 0), (1 << 63) - 1)
 
 
 def _companions(connection: Connection, record: Record) -> Sequence[Record]:
@@ -255,6 +261,12 @@ def _companions(connection: Connection, record: Record) -> Sequence[Record]:
     its = Query(text=record.event.transaction_id, kind=Kind.TRANSACTION)
     found = journal.newest(connection, its, limit=ROWS + 1)
     return [each for each in found if each.seq != record.seq]
+
+
+def _transaction(connection: Connection, record: Record) -> Group | None:
+    """Return how much its transaction did; None where it did nothing else."""
+    [group] = groups_of(connection, [record])
+    return group if group.summary else None
 
 
 def _page(connection: Connection, template: str, **values: Any) -> str:

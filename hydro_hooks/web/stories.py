@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
 
@@ -37,7 +37,11 @@ LOOKED_BACK: Final = timedelta(days=14)
 """How far back the start page counts."""
 
 NEWEST: Final = 12
-"""Destructive events on the start page."""
+"""Destructive transactions on the start page."""
+
+OWN: Final = "installation"
+
+EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
 
 DESTRUCTIVE: Final = (Action.DISABLE, Action.DESTROY)
 
@@ -48,12 +52,14 @@ class Group:
 
     Args:
         first: The record that stands for it: of the installation, where it has one.
-        others: The rest of it.
-        summary: How the rest is counted, such as `12 subscriptions destroyed`.
+        others: What else of it is listed here.
+        unshown: How many more events it has.
+        summary: How all of these are counted, such as `12 subscriptions destroyed`.
     """
 
     first: Record
     others: tuple[Record, ...]
+    unshown: int
     summary: str
 
 
@@ -62,9 +68,9 @@ class Story:
     """All that is told of what a text names.
 
     Args:
-        answer: Why it is as it is.
-        history: What happened, as far as it is on this page.
-        groups: The same by transaction, the newest first.
+        answer: Why it is as it is, whatever filters the list has.
+        history: All that happened.
+        groups: What of it is on this page, by transaction, the newest first.
         hosts: Every host it had, the present one first.
         bars: Its states over time.
         bars_left_out: Rows whose states are not drawn.
@@ -94,20 +100,20 @@ def story_of(
     Raises:
         DatabaseError: The database has no journal.
     """
-    found = journal.history(connection, query)
-    if found is None or found.taken_for is Kind.ACTOR:
-        return None
     unfiltered = Query(text=query.text, kind=query.kind)
-    answer = journal.why(connection, query if query.filters else unfiltered)
-    records = found.records
+    whole = journal.history(connection, unfiltered)
+    if whole is None or whole.taken_for is Kind.ACTOR:
+        return None
+    found = journal.history(connection, query) if query.filters else whole
+    records = () if found is None else found.records
     shown = [each for each in records if before is None or each.seq < before][-ROWS:]
     is_last = not shown or shown[0].seq == records[0].seq
-    bars, left_out = _bars(records, now)
+    bars, left_out = _bars(whole.records, now)
     return Story(
-        answer=answer,
-        history=found,
-        groups=tuple(groups_of(list(reversed(shown)))),
-        hosts=_hosts(records),
+        answer=journal.why(connection, unfiltered),
+        history=whole,
+        groups=tuple(groups_of(connection, list(reversed(shown)))),
+        hosts=_hosts(whole.records),
         bars=bars,
         bars_left_out=left_out,
         older=None if is_last else shown[0].seq,
@@ -118,7 +124,8 @@ def _bars(records: Sequence[Record], now: datetime) -> tuple[charts.Drawing, int
     moments = [each.event.occurred_at for each in records]
     first = min(moments, default=now)
     # Room for the time before the first record, of which nothing is known.
-    start = first - max((now - first) / 20, timedelta(hours=1))
+    room = max((now - first) / 20, timedelta(hours=1))
+    start = max(first, EARLIEST + room) - room
     bars = journal.bars_of(records, start=start, end=max(now, first))
     bars.sort(key=lambda bar: bar.association != "installation")
     drawing = charts.state_bars(bars[:BARS], start=start, end=max(now, first))
@@ -131,28 +138,39 @@ def _hosts(records: Sequence[Record]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(host_in(host) for host in told if host))
 
 
-def groups_of(records: Sequence[Record]) -> list[Group]:
-    """Return records, the newest first, by transaction."""
+def groups_of(connection: Connection, records: Sequence[Record]) -> list[Group]:
+    """Return records, the newest first, by transaction.
+
+    Each group says how much its transaction did, also of what is not among the records.
+    """
+    ids = {each.event.transaction_id for each in records} - {None}
+    done = journal.transactions(connection, {each for each in ids if each})
     groups = []
-    for _, its in groupby(records, key=_transaction):
-        members = sorted(its, key=lambda it: it.event.association != "installation")
+    for transaction, its in groupby(records, key=lambda it: it.event.transaction_id):
+        if transaction is None:
+            groups += [
+                Group(first=each, others=(), unshown=0, summary="") for each in its
+            ]
+            continue
+        first, *others = sorted(its, key=lambda it: it.event.association != OWN)
         counts = Counter(
-            (each.event.association, each.event.action) for each in members[1:]
+            {(it.association, it.action): it.count for it in done[transaction]}
         )
+        counts[first.event.association, first.event.action] -= 1
         told = [
             group_of(Companions(association=association, action=action, count=count))
             for (association, action), count in counts.items()
+            if count > 0
         ]
         groups.append(
             Group(
-                first=members[0], others=tuple(members[1:]), summary=" and ".join(told)
+                first=first,
+                others=tuple(others),
+                unshown=max(counts.total() - len(others), 0),
+                summary=" and ".join(told),
             )
         )
     return groups
-
-
-def _transaction(record: Record) -> str:
-    return record.event.transaction_id or record.event.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,9 +215,9 @@ def overview(connection: Connection, *, now: datetime) -> Overview:
     for each in counted:
         reasons[each.reason] += each.count
     destructive = Query(filters=Filters(actions=DESTRUCTIVE))
-    records = journal.newest(connection, destructive, limit=NEWEST)
+    records = journal.newest(connection, destructive, limit=ROWS)
     return Overview(
-        destructive=tuple(groups_of(records)),
+        destructive=tuple(groups_of(connection, records)[:NEWEST]),
         days=charts.days(counted, first=first, last=now.date()),
         reasons=tuple(reasons.most_common()),
         unattributed=reasons[Reason.UNATTRIBUTED.value],
