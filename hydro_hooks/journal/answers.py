@@ -22,7 +22,7 @@ from hydro_hooks.journal.readings import (
     NUMBERS,
     Condition,
     Reading,
-    exactly,
+    alternatives,
     fitting,
     readings_of,
     uuid_in,
@@ -97,6 +97,7 @@ def history(
     *,
     at: datetime | None = None,
     limit: int | None = None,
+    actors: bool = True,
 ) -> History | None:
     """Return what happened: to everything that a text names, or to whatever fits.
 
@@ -104,7 +105,8 @@ def history(
         connection: As for `why()`, as is the error.
         query: What is asked for. An actor's name stands for all that he or she did.
         at: Leave out what happened after this moment.
-        limit: The newest so many; all of them when None, of what a host or an id names.
+        limit: The newest so many; all of them when None.
+        actors: The text may be an actor's name.
 
     Returns:
         None when nothing is held of the text, whatever the filters say.
@@ -112,12 +114,13 @@ def history(
     search = Search(connection)
     filters = query.filters if at is None else query.filters.by(at)
     if not query.text:
-        return _listed(search, fitting(filters), None, limit)
+        return _listed(search, alternatives(filters), None, limit)
     found = _find(search, query.text, query.kind)
-    if found is None:
+    if found is None or (found.kind is Kind.ACTOR and not actors):
         return None
     if found.kind is Kind.ACTOR:
-        return _listed(search, fitting(filters, found.reading), Kind.ACTOR, limit)
+        its = alternatives(filters, found.reading)
+        return _listed(search, its, Kind.ACTOR, limit)
     marks = [mark for life in found.lives for mark in life.marks]
     numbers = sorted(mark.seq for mark in marks if filters.let_pass(mark))
     chosen = numbers if limit is None else numbers[max(len(numbers) - limit, 0) :]
@@ -131,10 +134,13 @@ def history(
 
 
 def _listed(
-    search: Search, condition: Condition, kind: Kind | None, limit: int | None
+    search: Search,
+    conditions: Sequence[Condition],
+    kind: Kind | None,
+    limit: int | None,
 ) -> History:
     """Return the newest that fit, which may be more than anybody counts."""
-    records = search.newest(condition, limit=None if limit is None else limit + 1)
+    records = search.newest(conditions, limit=None if limit is None else limit + 1)
     is_cut = limit is not None and len(records) > limit
     return History(
         taken_for=kind,
@@ -182,8 +188,8 @@ def newest(
     named = readings_of(query.text, query.kind or Kind.ACTOR) if query.text else [None]
     if not named:  # such as an event's id that is no UUID
         return []
-    condition = fitting(query.filters, named[0])
-    return Search(connection).newest(condition, limit=limit, before=before)
+    its = alternatives(query.filters, named[0])
+    return Search(connection).newest(its, limit=limit, before=before)
 
 
 def transactions(
@@ -294,7 +300,7 @@ def _find(search: Search, text: str, kind: Kind | None) -> _Found | None:
     readings = readings_of(text, kind)
     for reading in readings:
         if reading.kind is Kind.ACTOR:
-            is_known = bool(search.newest(exactly(reading), limit=1))
+            is_known = bool(search.newest(alternatives(EVERYTHING, reading), limit=1))
             return _Found(reading, (), frozenset(), []) if is_known else None
         marks = search.matching(reading)
         if marks:

@@ -116,6 +116,26 @@ def _is_host(spellings: Sequence[str]) -> Condition:
     return condition
 
 
+def alternatives(
+    filters: Filters, reading: Reading | None = None
+) -> tuple[Condition, ...]:
+    """Return what fits as conditions of which each has an index with its order.
+
+    An actor is in one of two columns. To one that asks for either, with an order and a
+    limit, PostgreSQL answers by reading the journal backwards.
+    """
+    of_actor = reading is not None and reading.kind is Kind.ACTOR
+    named = reading.values[0] if reading is not None and of_actor else filters.actor
+    whole = fitting(filters, reading)
+    if named is None:
+        return (whole,)
+    return tuple(_and_is(whole, name, storable(named)) for name in _COLUMNS[Kind.ACTOR])
+
+
+def _and_is(condition: Condition, name: str, value: str) -> Condition:
+    return lambda table: and_(table.c[name] == value, condition(table))
+
+
 def fitting(filters: Filters, reading: Reading | None = None) -> Condition:
     """Return the condition of what filters let pass, of what a text stands for."""
 

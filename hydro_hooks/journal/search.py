@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
+from itertools import product
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import (
@@ -134,23 +135,27 @@ class Search:
             yield from (records[seq] for seq in chunk if seq in records)
 
     def newest(
-        self, condition: Condition, *, limit: int | None, before: int | None = None
+        self,
+        conditions: Sequence[Condition],
+        *,
+        limit: int | None,
+        before: int | None = None,
     ) -> list[Record]:
         """Return the newest records that fit, the newest first.
 
         Args:
-            condition: Which ones.
+            conditions: Any of these.
             limit: So many at most; all when None.
             before: Those with a smaller `seq` only.
         """
         parts = []
-        for table, _ in self._held:
+        for (table, _), condition in product(self._held, conditions):
             wanted = select(table.c.seq).where(condition(table))
             if before is not None:
                 wanted = wanted.where(table.c.seq < before)
             newest = wanted.order_by(table.c.seq.desc()).limit(limit).subquery()
             parts.append(select(newest.c.seq))
-        numbers = self._connection.scalars(union_all(*parts)).all()
+        numbers = set(self._connection.scalars(union_all(*parts)))
         chosen = sorted(numbers, reverse=True)[:limit]
         records = self.records(chosen)
         return [records[seq] for seq in chosen if seq in records]

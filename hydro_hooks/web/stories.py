@@ -18,7 +18,6 @@ from hydro_hooks.journal import (
     Companions,
     Filters,
     History,
-    Kind,
     Query,
     Record,
     host_in,
@@ -27,7 +26,7 @@ from hydro_hooks.story import group_of
 from hydro_hooks.transition import Action
 from hydro_hooks.web import charts
 
-ROWS: Final = 100
+ROWS: Final = 50
 """Events on a page of a list."""
 
 BARS: Final = 13
@@ -101,8 +100,8 @@ def story_of(
         DatabaseError: The database has no journal.
     """
     unfiltered = Query(text=query.text, kind=query.kind)
-    whole = journal.history(connection, unfiltered)
-    if whole is None or whole.taken_for is Kind.ACTOR:
+    whole = journal.history(connection, unfiltered, actors=False)
+    if whole is None:
         return None
     found = journal.history(connection, query) if query.filters else whole
     records = () if found is None else found.records
