@@ -149,6 +149,6 @@ def test_with_serve_the_gateway_stays_open_until_ctrl_c() -> None:
         rest, errors = demo.communicate(timeout=30)
 
     assert page.status_code == 200
-    assert "Disabled or destroyed last" in page.text
+    assert "disabled or destroyed last" in page.text
     assert "The gateway is closed" in rest
     assert (demo.returncode, errors) == (0, "")

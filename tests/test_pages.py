@@ -315,7 +315,9 @@ def test_the_start_page_tells_of_the_last_days_and_what_was_lost(
     words = told(page)
     assert "1 of 3 events bear no reason" in words
     assert re.search(r"<title>\d{4}-\d\d-\d\d: 1 destroy</title>", page.text)
-    lost = words.partition("Disabled or destroyed last")[2].partition("The last")[0]
+    lost = words.partition("Installations disabled or destroyed last")[2].partition(
+        "The last"
+    )[0]
     assert lost.count("installation 19") == 2
     assert lost.index(" destroy ") < lost.index(" disable ")
     assert "web interaction 1" in words
@@ -329,7 +331,9 @@ def test_an_empty_journal_has_pages_too(engine: Engine) -> None:
         pages_of = [get(f"{url}{path}") for path in ("/", "/unattributed", "/search")]
 
     assert [each.status_code for each in pages_of] == [200, 200, 404]
-    assert "Nothing that is held was ever disabled or destroyed" in told(pages_of[0])
+    assert "No installation that is held was ever disabled or destroyed" in told(
+        pages_of[0]
+    )
     assert "No event is held yet" in told(pages_of[0])
 
 

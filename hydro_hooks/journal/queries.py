@@ -34,6 +34,7 @@ class Filters:
         actions: Any of these.
         reason: As it was given.
         origin: The place in the program that made the change.
+        association: What the row stands for, such as `installation`.
         since: When they occurred at the earliest, UTC.
         until: When at the latest, UTC.
     """
@@ -42,6 +43,7 @@ class Filters:
     actions: tuple[Action, ...] | None = None
     reason: str | None = None
     origin: str | None = None
+    association: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -61,6 +63,7 @@ class Filters:
             (self.actor is None or storable(self.actor) in actors)
             and (self.actions is None or mark.action in self.actions)
             and (self.reason is None or mark.reason == storable(self.reason))
+            and (self.association is None or mark.association == self.association)
             and (self.origin is None or mark.origin == storable(self.origin))
             and (self.since is None or mark.occurred_at >= self.since)
             and (self.until is None or mark.occurred_at <= self.until)

@@ -149,7 +149,11 @@ def fitting(filters: Filters, reading: Reading | None = None) -> Condition:
             wanted.append(exactly(actor)(table))
         if filters.actions is not None:
             wanted.append(its.action.in_(filters.actions))
-        same = ((its.reason, filters.reason), (its.origin, filters.origin))
+        same = (
+            (its.reason, filters.reason),
+            (its.origin, filters.origin),
+            (its.association, filters.association),
+        )
         wanted += [it == storable(text) for it, text in same if text is not None]
         if filters.since is not None:
             wanted.append(its.occurred_at >= filters.since)

@@ -36,7 +36,7 @@ LOOKED_BACK: Final = timedelta(days=14)
 """How far back the start page counts."""
 
 NEWEST: Final = 12
-"""Destructive transactions on the start page."""
+"""Installations on the start page that were disabled or destroyed."""
 
 OWN: Final = "installation"
 
@@ -177,7 +177,8 @@ class Overview:
     """What the start page shows: of the last days, and the newest that was lost.
 
     Args:
-        destructive: What was disabled or destroyed, the newest first, by transaction.
+        destructive: Installations disabled or destroyed, the newest first, with what
+            else went in their transactions.
         days: Counts a day by action.
         reasons: Counts by reason, the most frequent first.
         unattributed: How many events bear none.
@@ -213,10 +214,11 @@ def overview(connection: Connection, *, now: datetime) -> Overview:
     reasons: Counter[str] = Counter()
     for each in counted:
         reasons[each.reason] += each.count
-    destructive = Query(filters=Filters(actions=DESTRUCTIVE))
-    records = journal.newest(connection, destructive, limit=ROWS)
+    # One transaction may destroy more subscriptions than there is room for.
+    destructive = Query(filters=Filters(actions=DESTRUCTIVE, association=OWN))
+    records = journal.newest(connection, destructive, limit=NEWEST)
     return Overview(
-        destructive=tuple(groups_of(connection, records)[:NEWEST]),
+        destructive=tuple(groups_of(connection, records)),
         days=charts.days(counted, first=first, last=now.date()),
         reasons=tuple(reasons.most_common()),
         unattributed=reasons[Reason.UNATTRIBUTED.value],
