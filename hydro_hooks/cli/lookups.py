@@ -16,12 +16,14 @@ from hydro_hooks.cli.database import connected
 from hydro_hooks.cli.listing import write_places, write_records
 from hydro_hooks.cli.parameters import (
     app_settings,
-    asked,
     database_option,
-    filter_options,
     form_options,
     json_option,
     limit_option,
+)
+from hydro_hooks.cli.searching import (
+    asked,
+    filter_options,
     lookup_options,
     words_argument,
 )

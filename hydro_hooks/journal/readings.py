@@ -124,8 +124,9 @@ def alternatives(
     An actor is in one of two columns. To one that asks for either, with an order and a
     limit, PostgreSQL answers by reading the journal backwards.
     """
-    of_actor = reading is not None and reading.kind is Kind.ACTOR
-    named = reading.values[0] if reading is not None and of_actor else filters.actor
+    named = filters.actor
+    if reading is not None and reading.kind is Kind.ACTOR:
+        named = reading.values[0]
     whole = fitting(filters, reading)
     if named is None:
         return (whole,)

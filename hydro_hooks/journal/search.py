@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import product
 from typing import Any, Final, TypeVar
@@ -222,15 +223,13 @@ class Search:
         """Return what else the transaction of an event did."""
         if event.transaction_id is None:
             return ()
-        reading = Reading(Kind.TRANSACTION, (event.transaction_id,))
-        rows = self.rows(_what, exactly(reading))
-        counts = Counter((row.association, row.action) for row in rows)
-        counts[event.association, event.action.value] -= 1  # the event itself
-        return tuple(
-            Companions(association=association, action=Action(action), count=count)
-            for (association, action), count in sorted(counts.items())
-            if count > 0
-        )
+        its = (event.association, event.action)
+        done = self.transactions({event.transaction_id}).get(event.transaction_id, ())
+        others = [
+            replace(each, count=each.count - ((each.association, each.action) == its))
+            for each in done
+        ]
+        return tuple(each for each in others if each.count)
 
 
 def _day_of_text(moment: ColumnElement[Any]) -> ColumnElement[str]:
