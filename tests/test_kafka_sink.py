@@ -166,8 +166,38 @@ def test_brokers_that_are_down_are_a_passing_fault(cluster: KafkaCluster) -> Non
 
     assert isinstance(fault, Fault)
     assert fault.is_passing
+    assert "MSG_TIMED_OUT, after TRANSPORT" in fault.problem
     cluster.set_up()
     wait_until(lambda: sink.send(MESSAGES[1:]) == Receipt(delivered=(0, 1)))
+
+
+def test_brokers_that_are_down_are_logged_once_a_while(
+    cluster: KafkaCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = cluster.url()
+    cluster.set_down()
+
+    for _ in range(2):  # with a producer of its own each
+        KafkaSink(url, total_seconds=2.0).send(MESSAGES)
+
+    told = [each for each in caplog.messages if "Connect to" in each]
+    assert len(told) == 1
+    assert "Connection refused" in told[0]
+
+
+def test_brokers_that_let_nobody_in_hold_all_until_somebody_mends_it(
+    cluster: KafkaCluster,
+) -> None:
+    config = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+    config |= {"sasl.username": "hydro", "sasl.password": "s3cret"}
+    sink = KafkaSink(cluster.url(), config, total_seconds=2.0)
+
+    faults = (sink.send(MESSAGES), sink.probe())
+
+    for fault in faults:
+        assert isinstance(fault, Fault)
+        assert "AUTHENTICATION" in fault.problem
+    assert faults[0].is_passing is False
 
 
 def test_events_wait_while_the_brokers_are_down_and_none_is_lost(

@@ -10,7 +10,10 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import re
+import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -42,7 +45,65 @@ _CONFIGURATION: Final = frozenset(
     }
 )
 
-logger = logging.getLogger(__name__)
+LOG_SECONDS: Final = 60.0
+"""How long librdkafka's log is spared what it has just told."""
+
+
+class _Sparing(logging.Filter):
+    """Lets a record of librdkafka's pass, and then none that says the same for a while.
+
+    A broker that is away is told of at every try to connect, several times a second.
+    """
+
+    _VARYING: Final = re.compile(r"producer-\d+|\d+ms|, \d+ identical [^)]*")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether it is worth a line."""
+        now = time.monotonic()
+        text = self._VARYING.sub("", record.getMessage())
+        told_at = self._told_at.get(text)
+        if told_at is not None and now - told_at < LOG_SECONDS:
+            return False
+        self._told_at = {
+            known: moment
+            for known, moment in self._told_at.copy().items()
+            if now - moment < LOG_SECONDS
+        }
+        self._told_at[text] = now
+        return True
+
+
+_library_logger: Final = logging.getLogger(f"{__name__}.librdkafka")
+_library_logger.addFilter(_Sparing())
+
+
+class _Client:
+    """A producer, and what last came between it and its brokers."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        # Not this object's own method, which would keep the producer from its end.
+        troubles: deque[KafkaError] = deque(maxlen=1)
+
+        def note(error: KafkaError) -> None:
+            if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - see above
+                troubles.append(error)
+
+        self._troubles = troubles
+        self.producer = Producer({**config, "error_cb": note}, logger=_library_logger)
+
+    @property
+    def trouble(self) -> KafkaError | None:
+        """What it was, since it was last forgotten."""
+        self.producer.poll(0)  # which calls back
+        return self._troubles[0] if self._troubles else None
+
+    def forget_trouble(self) -> None:
+        """Forget it: something else begins."""
+        self._troubles.clear()
 
 
 class KafkaSink:
@@ -77,7 +138,7 @@ class KafkaSink:
             "delivery.timeout.ms": int(total_seconds * 1000),
             **_ALWAYS,
         }
-        self._idle: list[Producer] = []
+        self._idle: list[_Client] = []
         _sinks.add(self)
 
     def __repr__(self) -> str:
@@ -90,9 +151,10 @@ class KafkaSink:
     def send(self, messages: Sequence[Message], /) -> Receipt | Fault:
         """Send a batch and return what became of each message."""
         try:
-            producer = self._own_producer()
+            client = self._own_client()
         except KafkaException as error:
             return _refused(error)
+        producer = client.producer
         errors: dict[int, KafkaError | None] = {}
         for index, message in enumerate(messages):
             self._produce(producer, message, partial(_note, errors, index))
@@ -104,25 +166,25 @@ class KafkaSink:
         failed = {index: error for index, error in errors.items() if error is not None}
         # An idempotent producer that lost its place is no more use.
         if not missing and not any(error.fatal() for error in failed.values()):
-            self._idle.append(producer)
-        return _judged(failed, missing, len(messages), set(errors))
+            self._idle.append(client)
+        return _judged(failed, missing, len(messages), set(errors), client.trouble)
 
     def probe(self) -> int | Fault:
         """Return how many partitions the topic has, or why none can be told."""
         try:
-            producer = self._own_producer()
+            client = self._own_client()
         except KafkaException as error:
             return _refused(error)
         try:
             # Of all topics: one that is asked for by name, the brokers might make.
-            found = producer.list_topics(timeout=self._total_seconds).topics
+            found = client.producer.list_topics(timeout=self._total_seconds).topics
         except KafkaException as error:
-            problem = f"Kafka cannot be reached ({_reason(error.args[0])})"
-            return Fault(problem=problem)
+            reason = _reason(client.trouble or error.args[0])
+            return Fault(problem=f"Kafka cannot be reached ({reason})")
         if self._topic not in found:
             problem = f"the brokers know no topic {self._topic}, or do not show it"
             return Fault(problem=problem, is_passing=False)
-        self._idle.append(producer)
+        self._idle.append(client)
         return len(found[self._topic].partitions)
 
     def _produce(
@@ -144,12 +206,14 @@ class KafkaSink:
         except BufferError:
             conclude(KafkaError(KafkaError._QUEUE_FULL), None)  # noqa: SLF001 - as above
 
-    def _own_producer(self) -> Producer:
+    def _own_client(self) -> _Client:
         """Return one that no other thread uses, and no other process."""
         try:
-            return self._idle.pop()
+            client = self._idle.pop()
         except IndexError:
-            return Producer(self._config, logger=logger)
+            return _Client(self._config)
+        client.forget_trouble()
+        return client
 
     def after_fork(self) -> None:
         """Leave the parent's producers alone, in a forked child.
@@ -157,8 +221,8 @@ class KafkaSink:
         To let one go waits for its threads or their locks, and here nobody ends that:
         so they stay for as long as the process, whose own end lets go of all else.
         """
-        for producer in self._idle:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(producer))
+        for client in self._idle:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(client.producer))
         self._idle = []
 
 
@@ -189,7 +253,11 @@ def _refused(error: KafkaException) -> Fault:
 
 
 def _judged(
-    failed: Mapping[int, KafkaError], missing: int, size: int, told: set[int]
+    failed: Mapping[int, KafkaError],
+    missing: int,
+    size: int,
+    told: set[int],
+    trouble: KafkaError | None,
 ) -> Receipt | Fault:
     kept = {index for index in range(size) if index not in told}
     rejected = []
@@ -200,8 +268,11 @@ def _judged(
         else:
             kept.add(index)
             problem = f"Kafka did not take {len(kept)} of them: {_reason(error)}"
+    if problem and trouble is not None:
+        problem += f", after {_reason(trouble)}"
     if len(kept) == size:
-        is_passing = not any(one.code() in _CONFIGURATION for one in failed.values())
+        codes = {one.code() for one in (*failed.values(), trouble) if one is not None}
+        is_passing = _CONFIGURATION.isdisjoint(codes)
         return Fault(problem=problem, is_passing=is_passing)
     delivered = [
         index for index in range(size) if index not in kept and index not in failed
