@@ -28,8 +28,8 @@ from hydro_hooks.errors import (
     RecordingError,
 )
 from hydro_hooks.event import Event
-from hydro_hooks.listeners import Hooks, register
 from hydro_hooks.models import TrackedModel, installation, subscription, track
+from hydro_hooks.registration import Hooks, register
 from hydro_hooks.settings import Settings
 from hydro_hooks.signals import delivered, recorded, rejected
 from hydro_hooks.signing import HydroHmac, OutgoingRequest, Signer

@@ -1,18 +1,15 @@
-"""register() and unregister(): which event calls what, on one screen.
+"""Which event of SQLAlchemy calls what, on one screen.
 
 SQLAlchemy's events are attached to the tracked classes where that is possible, so that
 others pay nothing, and to `Session` and `Engine` as classes, so that nothing has to be
-named by the app. There is one set of them in a process, whatever is registered.
+named by the app.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
-import threading
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import InstanceState, Mapper, QueryableAttribute, Session
@@ -27,104 +24,17 @@ from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.statements import Statements
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
-from hydro_hooks.errors import ConfigurationError, DatabaseError
-from hydro_hooks.event import Event
-from hydro_hooks.models import TrackedModel, refuse_clash
-from hydro_hooks.settings import Settings
-from hydro_hooks.tables import missing_tables
-
-logger = logging.getLogger(__name__)
-
+from hydro_hooks.models import TrackedModel
 
 Work: TypeAlias = Callable[
     [TrackedModel, TransactionLog, Connection, InstanceState[Any]], None
 ]
 
 
-class Hooks:
-    """What `register()` gives: the models that are tracked, until `unregister()`.
-
-    A context manager, for tests: leaving the block unregisters.
-    """
-
-    def __init__(self, models: tuple[TrackedModel, ...]) -> None:
-        self.models = models
-
-    def __repr__(self) -> str:
-        names = ", ".join(tracked.model.__name__ for tracked in self.models)
-        return f"<Hooks on {names}>"
-
-    def __enter__(self) -> Hooks:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.unregister()
-
-    def unregister(self) -> None:
-        """Take every listener off again; a second call does nothing."""
-        _listening.stop(self)
-
-    def model_of(self, event: Event) -> object:
-        """Return the model of an event, to give `Relay` as `sender_of`.
-
-        The event's association where none of these models has it.
-        """
-        models = {tracked.association: tracked.model for tracked in self.models}
-        return models.get(event.association, event.association)
-
-    def check(self, engine: Engine) -> None:
-        """Raise `DatabaseError` unless the engine's database has our tables."""
-        missing = missing_tables(engine)
-        if missing:
-            message = (
-                f"the database at {engine.url!r} has no {', '.join(missing)}; make"
-                " them with hydro_hooks.create_tables(engine) or a migration"
-            )
-            raise DatabaseError(message)
-
-
-def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
-    """Track models, from now on, in every session, engine and connection.
-
-    Args:
-        models: Made by `installation()`, `subscription()` or `track()`.
-        on_failure: What to do when events cannot be written: `raise` refuses the
-            commit (RecordingError); `log` commits the change without them, says so
-            loudly, and costs a savepoint a transaction.
-
-    Returns:
-        The handle; the same one when the same is registered again.
-
-    Raises:
-        ConfigurationError: Nothing to track, one model or association twice, or
-            tracked already with another meaning.
-    """
-    if on_failure not in {"raise", "log"}:
-        message = f"register(): on_failure is {on_failure!r}; give 'raise' or 'log'"
-        raise ConfigurationError(message)
-    if not models or not all(isinstance(one, TrackedModel) for one in models):
-        message = (
-            "register() takes what installation(Model, ...), subscription(Model, ...)"
-            " or track(Model, ...) make, at least one"
-        )
-        raise ConfigurationError(message)
-    if Settings.from_env().is_disabled:
-        logger.warning("TRACKING_DISABLED is set: nothing is recorded, nothing sent")
-        return Hooks(models)
-    return _listening.start(models, on_failure)
-
-
-class _Listening:
-    """The listeners of this process, and the parts they call."""
+class Listeners:
+    """The listeners of a process, and the parts they call."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._handles: list[Hooks] = []
         self._attached: dict[object, list[tuple[Any, str, Any]]] = {}
         self._models: dict[str, TrackedModel] = {}
         self._cascades = Cascades(self._models)
@@ -143,55 +53,39 @@ class _Listening:
             self._recorder.write,
         )
 
-    def start(self, models: tuple[TrackedModel, ...], on_failure: OnFailure) -> Hooks:
-        with self._lock:
-            known = self._known(models)
-            if self._handles and self._recorder.on_failure != on_failure:
-                message = (
-                    f"register(): on_failure is {on_failure!r}, but"
-                    f" {self._recorder.on_failure!r} for what is registered already;"
-                    " one process has one"
-                )
-                raise ConfigurationError(message)
-            if known is not None:
-                return known
-            self._recorder.on_failure = on_failure
-            handle = Hooks(models)
-            if not self._handles:
-                self._attach_to_process()
-            self._handles.append(handle)
-            for tracked in models:
-                self._attach_to_model(tracked)
-            self._renew()
-            return handle
+    @property
+    def models(self) -> Collection[TrackedModel]:
+        """What is listened to."""
+        return self._models.values()
 
-    def stop(self, handle: Hooks) -> None:
-        with self._lock:
-            if handle not in self._handles:
-                return
-            self._handles.remove(handle)
-            for tracked in handle.models:
-                self._detach(tracked.model)
-                del self._models[tracked.association]
-            self._detach("others")
-            if not self._handles:
-                self._detach("process")
-            self._renew()
+    @property
+    def on_failure(self) -> OnFailure:
+        """What is done when events cannot be written."""
+        return self._recorder.on_failure
 
-    def _known(self, models: tuple[TrackedModel, ...]) -> Hooks | None:
-        """Return the handle on these very models; raise where they would clash."""
-        for handle in self._handles:
-            if len(handle.models) == len(models) and all(
-                mine.is_same_as(theirs)
-                for mine, theirs in zip(models, handle.models, strict=True)
-            ):
-                return handle
-        taken = list(self._models.values())
+    def attach(self, models: Iterable[TrackedModel], on_failure: OnFailure) -> None:
+        """Listen to models, besides those that are listened to.
+
+        Args:
+            models: Each with an association of its own.
+            on_failure: What to do when events cannot be written, of any model.
+        """
+        self._recorder.on_failure = on_failure
+        if not self._models:
+            self._attach_to_process()
         for tracked in models:
-            for other in taken:
-                refuse_clash(tracked, other)
-            taken.append(tracked)
-        return None
+            self._attach_to_model(tracked)
+        self._renew()
+
+    def detach(self, models: Iterable[TrackedModel]) -> None:
+        """Listen to models no longer."""
+        for tracked in models:
+            self._detach(tracked.model)
+            del self._models[tracked.association]
+        self._detach("others")
+        if not self._models:
+            self._detach("process")
+        self._renew()
 
     def _renew(self) -> None:
         """Decide anew what depends on the models."""
@@ -349,6 +243,3 @@ class _Listening:
                 self._stamps.put_removal(instance_state(old), parent)
 
         return on_replace
-
-
-_listening: Final = _Listening()

@@ -24,7 +24,7 @@ from hydro_hooks.claims.transactions import transaction
 from hydro_hooks.journal import Kind, Record
 from hydro_hooks.journal.readings import exactly, readings_of
 from hydro_hooks.journal.records import Place
-from hydro_hooks.journal.search import full, record_of
+from hydro_hooks.journal.rows import full, record_of
 from hydro_hooks.outbox import event_in, row_of
 from hydro_hooks.tables import outbox, rejected
 

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import Connection, func, inspect, select
 
+from hydro_hooks.journal.finding import find
 from hydro_hooks.journal.lives import (
     INSTALLATION,
-    Life,
     first,
     last_of,
     latest,
     neighbours,
-    split,
 )
 from hydro_hooks.journal.queries import EVERYTHING, Filters, Query
 from hydro_hooks.journal.readings import (
-    NUMBERS,
     Condition,
-    Reading,
     alternatives,
     fitting,
     readings_of,
@@ -39,7 +35,8 @@ from hydro_hooks.journal.records import (
     StoredRequest,
     Unattributed,
 )
-from hydro_hooks.journal.search import CHUNK, Search, full, held, record_of
+from hydro_hooks.journal.rows import full, record_of
+from hydro_hooks.journal.search import CHUNK, Search, held
 from hydro_hooks.tables import journal, request
 
 
@@ -64,7 +61,7 @@ def why(
         DatabaseError: The database has no journal.
     """
     search = Search(connection)
-    found = _find(search, query.text, query.kind)
+    found = find(search, query.text, query.kind)
     if found is None or found.kind is Kind.ACTOR:
         return None
     lives = [life for life in found.lives if life.association == INSTALLATION]
@@ -115,7 +112,7 @@ def history(
     filters = query.filters if at is None else query.filters.by(at)
     if not query.text:
         return _listed(search, alternatives(filters), None, limit)
-    found = _find(search, query.text, query.kind)
+    found = find(search, query.text, query.kind)
     if found is None or (found.kind is Kind.ACTOR and not actors):
         return None
     if found.kind is Kind.ACTOR:
@@ -158,7 +155,7 @@ def newest_first(connection: Connection, query: Query) -> Iterator[Record]:
         query: As for `history()`.
     """
     search = Search(connection)
-    found = _find(search, query.text, query.kind) if query.text else None
+    found = find(search, query.text, query.kind) if query.text else None
     if found is not None and found.kind is not Kind.ACTOR:
         marks = [mark for life in found.lives for mark in life.marks]
         its = [mark.seq for mark in marks if query.filters.let_pass(mark)]
@@ -283,42 +280,3 @@ def coverage(connection: Connection) -> Coverage:
         oldest_waiting=oldest,
         rejected=counted.get(Place.REJECTED),
     )
-
-
-class _Found(NamedTuple):
-    reading: Reading
-    also: tuple[Kind, ...]
-    matched: frozenset[int]
-    lives: list[Life]
-
-    @property
-    def kind(self) -> Kind:
-        return self.reading.kind
-
-
-def _find(search: Search, text: str, kind: Kind | None) -> _Found | None:
-    readings = readings_of(text, kind)
-    for reading in readings:
-        if reading.kind is Kind.ACTOR:
-            is_known = bool(search.newest(alternatives(EVERYTHING, reading), limit=1))
-            return _Found(reading, (), frozenset(), []) if is_known else None
-        marks = search.matching(reading)
-        if marks:
-            matched = frozenset(mark.seq for mark in marks)
-            every = split({*marks, *search.same_rows(marks)})
-            lives = [
-                life for life in every if any(m.seq in matched for m in life.marks)
-            ]
-            also = _others(search, reading, readings)
-            return _Found(reading, also, matched, lives)
-    return None
-
-
-def _others(
-    search: Search, taken: Reading, readings: Sequence[Reading]
-) -> tuple[Kind, ...]:
-    """Return what else a number stands for: of two systems, one may be meant."""
-    if taken.kind not in NUMBERS:
-        return ()
-    others = [each for each in readings if each.kind in NUMBERS and each != taken]
-    return tuple(each.kind for each in others if search.matching(each))

@@ -19,14 +19,12 @@ from sqlalchemy import (
     cast,
     func,
     inspect,
-    literal,
     null,
     or_,
     select,
     union_all,
 )
 
-from hydro_hooks import schema
 from hydro_hooks.cause import Reason
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.event import Event
@@ -40,8 +38,9 @@ from hydro_hooks.journal.records import (
     Record,
     Unattributed,
 )
-from hydro_hooks.tables import LOWER_HOST, journal, outbox, rejected
-from hydro_hooks.transition import Action, State
+from hydro_hooks.journal.rows import full, record_of
+from hydro_hooks.tables import journal, outbox, rejected
+from hydro_hooks.transition import Action
 
 _Value = TypeVar("_Value")
 
@@ -70,18 +69,6 @@ _Columns = Callable[[Table, Place], list[ColumnElement[Any]]]
 def _marks(table: Table, place: Place) -> list[ColumnElement[Any]]:
     app = table.c.settled_by if place is Place.RECEIVED else null()
     return [*(table.c[name] for name in Mark._fields[:-1]), app.label("app")]
-
-
-def full(table: Table, place: Place) -> list[ColumnElement[Any]]:
-    """Return every column of a record; NULL for one that the table does not have."""
-    own = {"settled_at", LOWER_HOST}
-    names = [column.name for column in journal.columns if column.name not in own]
-    settled_at = table.c.get("rejected_at", table.c.get("settled_at", null()))
-    return [
-        *(table.c.get(name, null()).label(name) for name in [*names, "error"]),
-        settled_at.label("settled_at"),
-        literal(place.value).label("place"),
-    ]
 
 
 class Search:
@@ -276,53 +263,3 @@ def _about(association: str, rows: Sequence[str]) -> Condition:
 def _chunks(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
     for start in range(0, len(values), CHUNK):
         yield values[start : start + CHUNK]
-
-
-def record_of(row: Row[Any]) -> Record:
-    """Return the record in a row of `full` columns."""
-    return Record(
-        event=_event(row),
-        seq=row.seq,
-        place=Place(row.place),
-        settled_at=row.settled_at,
-        settled_by=row.settled_by,
-        schema=row.schema,
-        attempts=row.attempts,
-        request_id=row.request_id,
-        payload=row.payload,
-        error=row.error,
-    )
-
-
-def _event(row: Row[Any]) -> Event:
-    return Event(
-        id=row.id,
-        transaction_id=row.transaction_id,
-        occurred_at=row.occurred_at,
-        association=row.association,
-        subject_id=row.subject_id,
-        action=Action(row.action),
-        state=None if row.state is None else State(row.state),
-        jira_hostname=row.jira_hostname,
-        reason=row.reason,
-        jira_actor=row.jira_actor,
-        note=row.note,
-        origin=row.origin,
-        **_ids(row),
-    )
-
-
-def _ids(row: Row[Any]) -> dict[str, Any]:
-    """Return the ids; the columns hold them as text, the payload knows the integers."""
-    try:
-        value = schema.parse(row.payload)
-    except ValueError:  # as long as the columns tell the story, it is told
-        value = None
-    told = None
-    if isinstance(value, dict):
-        told = schema.event_from(value, received_at=row.occurred_at)
-    ids = {}
-    for name in ("github_installation_id", "jira_integration_id", "github_actor"):
-        column, original = getattr(row, name), getattr(told, name, None)
-        ids[name] = original if str(original) == column else column
-    return ids

@@ -9,7 +9,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, true
 
 from hydro_hooks.journal.records import Record
-from hydro_hooks.journal.search import full, held, record_of
+from hydro_hooks.journal.rows import full, record_of
+from hydro_hooks.journal.search import held
 from hydro_hooks.tables import journal, request
 
 CHUNK: Final = 1000

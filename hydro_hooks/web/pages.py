@@ -9,7 +9,7 @@ write; its pages need nothing from elsewhere, and no JavaScript.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -23,8 +23,6 @@ from hydro_hooks.errors import ConfigurationError, DatabaseError
 from hydro_hooks.exports import (
     PLACE_FIELDS,
     RECORD_FIELDS,
-    as_csv,
-    as_json,
     fields_of,
     fields_of_place,
 )
@@ -32,6 +30,7 @@ from hydro_hooks.journal import Kind, Query, Record, query_in
 from hydro_hooks.signing import HydroHmac
 from hydro_hooks.story import KINDS
 from hydro_hooks.web.access import Guard, only_from_here
+from hydro_hooks.web.downloads import streamed
 from hydro_hooks.web.reading import reading
 from hydro_hooks.web.stories import ROWS, Group, groups_of, overview, story_of
 
@@ -48,10 +47,6 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
-}
-_TYPES: Final = {
-    "csv": "text/csv; charset=utf-8",
-    "json": "application/x-ndjson",
 }
 
 
@@ -196,7 +191,8 @@ class _Pages:
     def exported(self, form: str) -> Response:
         """Stream all that a query asks for, the newest first."""
         query = query_in(request.args.get("q", ""), now=_now())
-        return self._streamed(
+        return streamed(
+            self._engine,
             form,
             RECORD_FIELDS,
             lambda connection: map(fields_of, journal.newest_first(connection, query)),
@@ -205,40 +201,14 @@ class _Pages:
     def exported_places(self, form: str) -> Response:
         """Stream the places in the program that gave no reason."""
         query = _filters_in(request.args.get("q", ""))
-        return self._streamed(
+        return streamed(
+            self._engine,
             form,
             PLACE_FIELDS,
             lambda connection: map(
                 fields_of_place, journal.unattributed(connection, query.filters)
             ),
         )
-
-    def _streamed(
-        self,
-        form: str,
-        names: Sequence[str],
-        rows: Callable[[Connection], Iterator[dict[str, Any]]],
-    ) -> Response:
-        with reading(self._engine) as connection:
-            journal.coverage(connection)  # what is wrong is told before anything else
-        logger.info(
-            "%s is exported to %s: %r",
-            request.path,
-            request.remote_addr,
-            request.args.get("q", ""),
-        )
-
-        def lines() -> Iterator[str]:
-            with reading(self._engine) as connection:
-                if form == "csv":
-                    yield from as_csv(names, rows(connection))
-                else:
-                    yield from (f"{as_json(row)}\n" for row in rows(connection))
-
-        response = Response(lines(), content_type=_TYPES[form])
-        name = request.path.rpartition("/")[2]
-        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
 
 
 def _filters_in(line: str) -> Query:

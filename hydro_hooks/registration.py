@@ -1,0 +1,148 @@
+"""register() and unregister(): the models that are tracked in this process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import TracebackType
+from typing import Final
+
+from sqlalchemy import Engine
+
+from hydro_hooks.detection.recorder import OnFailure
+from hydro_hooks.errors import ConfigurationError, DatabaseError
+from hydro_hooks.event import Event
+from hydro_hooks.listeners import Listeners
+from hydro_hooks.models import TrackedModel, refuse_clash
+from hydro_hooks.settings import Settings
+from hydro_hooks.tables import missing_tables
+
+logger = logging.getLogger(__name__)
+
+
+class Hooks:
+    """What `register()` gives: the models that are tracked, until `unregister()`.
+
+    A context manager, for tests: leaving the block unregisters.
+    """
+
+    def __init__(self, models: tuple[TrackedModel, ...]) -> None:
+        self.models = models
+
+    def __repr__(self) -> str:
+        names = ", ".join(tracked.model.__name__ for tracked in self.models)
+        return f"<Hooks on {names}>"
+
+    def __enter__(self) -> Hooks:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.unregister()
+
+    def unregister(self) -> None:
+        """Take every listener off again; a second call does nothing."""
+        _registry.remove(self)
+
+    def model_of(self, event: Event) -> object:
+        """Return the model of an event, to give `Relay` as `sender_of`.
+
+        The event's association where none of these models has it.
+        """
+        models = {tracked.association: tracked.model for tracked in self.models}
+        return models.get(event.association, event.association)
+
+    def check(self, engine: Engine) -> None:
+        """Raise `DatabaseError` unless the engine's database has our tables."""
+        missing = missing_tables(engine)
+        if missing:
+            message = (
+                f"the database at {engine.url!r} has no {', '.join(missing)}; make"
+                " them with hydro_hooks.create_tables(engine) or a migration"
+            )
+            raise DatabaseError(message)
+
+
+def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
+    """Track models, from now on, in every session, engine and connection.
+
+    Args:
+        models: Made by `installation()`, `subscription()` or `track()`.
+        on_failure: What to do when events cannot be written: `raise` refuses the
+            commit (RecordingError); `log` commits the change without them, says so
+            loudly, and costs a savepoint a transaction.
+
+    Returns:
+        The handle; the same one when the same is registered again.
+
+    Raises:
+        ConfigurationError: Nothing to track, one model or association twice, or
+            tracked already with another meaning.
+    """
+    if on_failure not in {"raise", "log"}:
+        message = f"register(): on_failure is {on_failure!r}; give 'raise' or 'log'"
+        raise ConfigurationError(message)
+    if not models or not all(isinstance(one, TrackedModel) for one in models):
+        message = (
+            "register() takes what installation(Model, ...), subscription(Model, ...)"
+            " or track(Model, ...) make, at least one"
+        )
+        raise ConfigurationError(message)
+    if Settings.from_env().is_disabled:
+        logger.warning("TRACKING_DISABLED is set: nothing is recorded, nothing sent")
+        return Hooks(models)
+    return _registry.add(models, on_failure)
+
+
+class _Registry:
+    """Who tracks what. There is one set of listeners, whatever is registered."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._handles: list[Hooks] = []
+        self._listeners = Listeners()
+
+    def add(self, models: tuple[TrackedModel, ...], on_failure: OnFailure) -> Hooks:
+        with self._lock:
+            known = self._known(models)
+            now = self._listeners.on_failure
+            if self._handles and now != on_failure:
+                message = (
+                    f"register(): on_failure is {on_failure!r}, but {now!r} for what is"
+                    " registered already; one process has one"
+                )
+                raise ConfigurationError(message)
+            if known is not None:
+                return known
+            handle = Hooks(models)
+            self._handles.append(handle)
+            self._listeners.attach(models, on_failure)
+            return handle
+
+    def remove(self, handle: Hooks) -> None:
+        with self._lock:
+            if handle in self._handles:
+                self._handles.remove(handle)
+                self._listeners.detach(handle.models)
+
+    def _known(self, models: tuple[TrackedModel, ...]) -> Hooks | None:
+        """Return the handle on these very models; raise where they would clash."""
+        for handle in self._handles:
+            if len(handle.models) == len(models) and all(
+                mine.is_same_as(theirs)
+                for mine, theirs in zip(models, handle.models, strict=True)
+            ):
+                return handle
+        taken = list(self._listeners.models)
+        for tracked in models:
+            for other in taken:
+                refuse_clash(tracked, other)
+            taken.append(tracked)
+        return None
+
+
+_registry: Final = _Registry()
