@@ -189,23 +189,29 @@ def _wire(event: Event) -> dict[str, Any]:
     }
 
 
-def event_from(value: Mapping[str, Any], *, received_at: datetime) -> Event | None:
-    """Return the event that a wire value tells of; None where it names no action.
+def event_from(
+    value: Mapping[str, Any], *, received_at: datetime | None = None
+) -> Event | None:
+    """Return the event that a wire value tells of.
 
     Args:
         value: A value that fits its schema: `jira.v1.Action`, `jira.v0.Action`, or
             a user's with names of these.
         received_at: UTC; taken where the schema has no time of its own.
+
+    Returns:
+        None where it names no action, or no time is known.
     """
     action = _ACTIONS.get(value.get("type", "")) or value.get("action")
-    if action not in set(Action):
+    occurred_at = _occurred_at(value) or received_at
+    if action not in set(Action) or occurred_at is None:
         return None
     action = Action(action)
     state = value.get("state")
     return Event(
         id=_event_id(value),
         transaction_id=value.get("transactionId"),
-        occurred_at=_occurred_at(value, received_at),
+        occurred_at=occurred_at,
         association=value.get("association", "installation"),
         subject_id=value.get("subjectId"),
         action=action,
@@ -231,12 +237,12 @@ def _event_id(value: Mapping[str, Any]) -> str:
     return text if is_id(text) else str(uuid5(NAMESPACE_URL, f"eventId:{text}"))
 
 
-def _occurred_at(value: Mapping[str, Any], received_at: datetime) -> datetime:
+def _occurred_at(value: Mapping[str, Any]) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value["occurredAt"])
-    except (KeyError, TypeError, ValueError):
-        return received_at
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _reason(value: Mapping[str, Any]) -> str:

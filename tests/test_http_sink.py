@@ -406,6 +406,19 @@ def test_no_answer_ends_at_the_deadline(make_sink: MakeSink) -> None:
         assert fault == Fault(problem="no whole answer within 0.3 s")
 
 
+def test_a_deadline_is_kept_while_a_later_one_is_ahead(make_sink: MakeSink) -> None:
+    never = threading.Event()
+    answers = [Scripted(), Scripted(awaits=never)]
+    with ScriptedGateway(answers) as gateway, ThreadPoolExecutor() as threads:
+        answered(make_sink(gateway.settings(), total_seconds=60).send(MESSAGES))
+        sink = make_sink(gateway.settings(), total_seconds=0.3)
+
+        sent = threads.submit(sink.send, MESSAGES)
+
+        assert failed(sent.result(10)).problem == "no whole answer within 0.3 s"
+        never.set()
+
+
 def test_the_deadline_also_holds_on_a_connection_kept_alive(
     make_sink: MakeSink,
 ) -> None:
@@ -491,33 +504,41 @@ def test_a_handshake_that_never_comes_ends_at_the_deadline(
         assert fault == Fault(problem="no whole answer within 0.3 s")
 
 
-def test_a_forked_child_opens_a_connection_of_its_own() -> None:
+def test_a_forked_child_has_a_connection_and_deadlines_of_its_own() -> None:
     # In a process of its own: this one may have threads, which do not survive a fork.
-    with ScriptedGateway() as gateway:
+    never = threading.Event()
+    answers = [Scripted(), Scripted(), Scripted(awaits=never), Scripted()]
+    with ScriptedGateway(answers) as gateway:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", FORKING, gateway.url],
             check=False,
             capture_output=True,
             text=True,
             env={**os.environ, "PYTHONWARNINGS": ""},
+            timeout=30,
         )
+        never.set()
 
         assert (done.returncode, done.stderr) == (0, "")
-        parent, child, again = (request.client_port for request in gateway.requests)
+        parent, child, _, again = (each.client_port for each in gateway.requests)
         assert parent == again != child
 
 
 FORKING = """
-import os, sys
+import os, sys, warnings
 from hydro_hooks.settings import Settings
 from hydro_hooks.sinks import Message
 from hydro_hooks.sinks.http import HttpSink
-sink = HttpSink(Settings(base_url=sys.argv[1], secrets=("s",)))
+# From Python 3.12 on it is said that there are threads.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded")
+sink = HttpSink(Settings(base_url=sys.argv[1], secrets=("s",)), total_seconds=1.0)
 send = lambda: sink.send([Message(event_id="1", schema="s", value="{}")])
 assert send().status == 200
 child = os.fork()
 if child == 0:
-    os._exit(0 if send().status == 200 else 1)
+    assert send().status == 200
+    assert "within 1 s" in send().problem  # the child's own deadline
+    os._exit(0)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert send().status == 200
 sink.close()

@@ -12,10 +12,12 @@ from sqlalchemy import (
     Integer,
     Select,
     SmallInteger,
+    Text,
     Update,
     and_,
     bindparam,
     case,
+    cast,
     exists,
     func,
     literal_column,
@@ -136,8 +138,10 @@ def ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
 
 
 _NEEDED: Final = (
-    *("seq", "id", "aggregateid", "type", "payload", "occurred_at"),
-    *("association", "subject_id"),
+    outbox.c.seq,
+    cast(outbox.c.id, Text).label("id"),  # drivers make an object of a UUID first
+    *(outbox.c.aggregateid, outbox.c.type, outbox.c.payload),
+    *(outbox.c.association, outbox.c.subject_id),
 )
 
 
@@ -149,7 +153,7 @@ def head_of(dialect: str, *, is_ahead: bool) -> Select[Any]:
         dialect: Its name.
         is_ahead: But for the `seqs`, which are on their way.
     """
-    statement = select(*(outbox.c[name] for name in _NEEDED))
+    statement = select(*_NEEDED)
     start = bindparam("start", type_=BigInteger)
     in_order = _in_order(statement, dialect, _NUMBER, start)
     if is_ahead:

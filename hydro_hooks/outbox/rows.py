@@ -59,8 +59,8 @@ def shard_of(aggregate_id: str) -> int:
 def event_in(row: Mapping[str, Any]) -> Event:
     """Return the event of a row of the outbox or of `hydro_rejected`."""
     value = schema.parse(row["payload"])
-    event = schema.event_from(value, received_at=row["occurred_at"])
-    if event is None:  # written by record(), so it names its action
+    event = schema.event_from(value)
+    if event is None:  # written by record(), so it names its action and its moment
         message = f"outbox row {row['seq']} holds no event of ours"
         raise ValueError(message)
     return event

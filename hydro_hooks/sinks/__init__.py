@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hydro_hooks.verdict import Answer, Fault, Receipt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(NamedTuple):
     """An event as it travels.
 
     Args:
@@ -23,9 +21,12 @@ class Message:
 
     event_id: str
     schema: str
-    value: str = field(repr=False)
+    value: str
     key: str = ""
     type: str = ""
+
+    def __repr__(self) -> str:
+        return f"Message({self.event_id!r})"
 
 
 class Sink(Protocol):
