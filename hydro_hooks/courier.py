@@ -34,7 +34,7 @@ from hydro_hooks.verdict import MAX_DELAY, Kind, Verdict, retry_delay
 logger = logging.getLogger(__name__)
 
 FIRST_BATCH: Final = 50
-"""Events in a turn's first batch at most; each later one may have twice as many."""
+"""Events in a relay's first batch, and in the first after a failure, at most."""
 
 MAX_BATCH: Final = 250
 """Events in any batch at most, unless a relay is told otherwise."""
@@ -100,6 +100,7 @@ class Courier:
         self._packer = packer
         self._lease = lease
         self._max_batch = max_batch
+        self._limit = FIRST_BATCH  # of the next turn's first batch
         self._note = note
         self.horizon = claims.Horizon(engine)
         self._restraint = Restraint()
@@ -127,7 +128,7 @@ class Courier:
             horizon=self.horizon.number,
             ends_at=now + TURN.total_seconds(),
             held_until=now + self._lease.total_seconds(),
-            limit=min(FIRST_BATCH, self._max_batch),
+            limit=min(self._limit, self._max_batch),
         )
         self._leases[shard] = lease
         self._teller.faults.awaited.add(shard)
@@ -178,6 +179,8 @@ class Courier:
             turn.limit = max(1, len(flight.batch.rows) // 2)
         else:
             turn.limit = self._next_limit(turn, flight.batch)
+            went_well = max(self._limit, turn.limit)
+            self._limit = FIRST_BATCH if outcome.kept else went_well
         return self._settle(turn, outcome, horizon)
 
     def _read_ahead(self, turn: _Turn, batch: Batch) -> Batch | None:

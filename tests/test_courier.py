@@ -94,6 +94,23 @@ def test_a_backlog_leaves_in_order_in_batches_that_grow(
     assert sizes(gateway) == [50, 100, 200, 250, 250, 250, 20]
 
 
+def test_a_large_backlog_begins_the_next_shard_with_large_batches(
+    engine: Engine, gateway: ScriptedGateway
+) -> None:
+    shards = {outbox.shard_of(str(number)): number for number in range(9)}
+    one, other = list(shards.values())[:2]
+    for number in (one, other):
+        rows = range(200)
+        record(
+            engine,
+            [sample_event(jira_integration_id=number, subject_id=str(n)) for n in rows],
+        )
+
+    Relay(engine, gateway.settings(), in_flight=1).drain()
+
+    assert sizes(gateway) == [50, 100, 50, 200]
+
+
 def test_no_more_is_read_where_the_last_batch_was_not_full(
     engine: Engine, gateway: ScriptedGateway
 ) -> None:
