@@ -51,7 +51,9 @@ def fields_of_answer(answer: Answer, at: datetime | None) -> dict[str, Any]:
             name: None if record is None else fields_of(record)
             for name, record in records.items()
         },
+        "is_present": answer.is_present,
         "in_same_transaction": [asdict(group) for group in answer.companions],
+        "others": [fields_of(record) for record in answer.others],
     }
 
 

@@ -82,9 +82,9 @@ class Relay:
         in_flight: Requests that it makes at once, from 1 to 16; each is of another
             shard and takes a connection of the engine's pool. One on a database in
             memory.
-        max_batch: Events in a request at most. The first, and the first after a failure,
-            has 50 at most; while more wait, each has twice as many as the one before.
-            After a request that was too large for the gateway it stays at 50.
+        max_batch: Events in a request at most. The first, and the first after a
+            failure, has 50 at most; while more wait, each has twice as many as the one
+            before. After a request that was too large for the gateway it stays at 50.
 
     Raises:
         ConfigurationError: The settings are wrong, or name no known schema.

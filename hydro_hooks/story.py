@@ -63,6 +63,11 @@ def answer_lines(answer: Answer, record: Record, at: datetime | None) -> Iterato
     if answer.companions:
         others = " and ".join(group_of(each) for each in answer.companions)
         yield f"with it:  {others}, in the same transaction"
+    for beside in answer.others:
+        yield f"also:     {headline(beside, at)}"
+    if answer.more:
+        more = counted(answer.more, "installation is", "installations are")
+        yield f"also:     {more} there besides"
     for name, other in (("before: ", answer.before), ("after:  ", answer.after)):
         yield f"{name}  {_beside(record, other)}"
     # Of a text that could be one thing only, nobody has to be told which it was.
@@ -93,7 +98,25 @@ def sentence(record: Record, *, is_present: bool = False) -> str:
     if event.note:
         parts.append(f"note {_quoted(event.note)}")
     told = "; ".join(parts)
-    return f"{told}{place_of(record)}."
+    if event.association != "installation":
+        told = f"{subject_of(event).capitalize()}: {told[0].lower()}{told[1:]}"
+    return f"{told}. {delivery_of(record)}".rstrip()
+
+
+def delivery_of(record: Record) -> str:
+    """Return what became of an event's delivery; nothing where there is no news in it.
+
+    That is, where it was delivered at the first try.
+    """
+    attempts = record.attempts or 0
+    if record.place is Place.WAITING:
+        return "This event is not delivered yet."
+    if record.place is Place.REJECTED:
+        return f"The gateway refused this event: {record.error}"
+    if record.place is Place.DELIVERED and attempts > 1 and record.settled_at:
+        told = f"on {long_moment(record.settled_at)}, at try {attempts}"
+        return f"This event was delivered {told}."
+    return ""
 
 
 def who_told(event: Event) -> str:

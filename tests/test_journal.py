@@ -550,9 +550,10 @@ def test_events_of_a_schema_without_row_ids_make_one_story(gateway: Engine) -> N
 
 
 def test_a_create_that_came_twice_is_ended_by_one_destroy(gateway: Engine) -> None:
-    repeat = as_of_v0(installation(Action.CREATE, state=None))
+    once = as_of_v0(installation(Action.CREATE, state=None))
+    again = replace(once, id=new_id())
     gone = as_of_v0(installation(Action.DESTROY, day=1))
-    receive(gateway, repeat, replace(repeat, id=new_id()), gone, name="jira.v0.Action")
+    receive(gateway, once, again, gone, name="jira.v0.Action")
 
     assert answer(gateway, HOST) == gone
 

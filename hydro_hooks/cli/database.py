@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import Pool
 
 from hydro_hooks.cli.parameters import driver_remedy
 from hydro_hooks.errors import DatabaseError
@@ -21,8 +22,12 @@ _PASSWORDS: Final = ("password", "passwd", "sslpassword", "ssl_key_password")
 
 
 @contextmanager
-def opened(url: URL) -> Iterator[Engine]:
-    """Yield an engine for a database that must be there.
+def opened(url: URL, *, pool: type[Pool] | None = None) -> Iterator[Engine]:
+    """Yield an engine for a database that must be there, and never makes one.
+
+    Args:
+        url: Of the database.
+        pool: What keeps connections to SQLite; None: as SQLAlchemy does by itself.
 
     Raises:
         DatabaseError: It is not, or fails meanwhile; the message is one line, names the
@@ -30,7 +35,7 @@ def opened(url: URL) -> Iterator[Engine]:
     """
     with explained(url):
         _check_file(url)
-        engine = create_engine(url)
+        engine = _engine_of(url, pool)
         try:
             yield engine
         finally:
@@ -66,6 +71,15 @@ def check_tables(engine: Engine) -> None:
             " its tables with create_tables(engine) or a migration"
         )
         raise DatabaseError(message)
+
+
+def _engine_of(url: URL, pool: type[Pool] | None) -> Engine:
+    name = url.database or ""
+    if url.get_backend_name() != "sqlite" or name.startswith("file:"):
+        return create_engine(url)
+    place = quote(str(Path(name).absolute()))
+    existing = url.set(database=f"file:{place}", query={**url.query, "mode": "rw"})
+    return create_engine(existing.update_query_dict({"uri": "true"}), poolclass=pool)
 
 
 def _check_file(url: URL) -> None:

@@ -11,7 +11,7 @@ from hydro_hooks.cli.parameters import (
     database_url,
     token_option,
 )
-from hydro_hooks.cli.terminal import logs_on_stderr, write
+from hydro_hooks.cli.terminal import logs_on_stderr, say, write
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.settings import Settings, is_loopback
 
@@ -88,6 +88,10 @@ def _serve(
     # commands do without them.
     from hydro_hooks import web  # noqa: PLC0415
 
+    def tell(server: web.Server) -> None:
+        write(f"{server.url}{web.EVENTS_PATH}")
+        say(f"its pages are at {server.url}/")
+
     guard = web.only_from_here if token is None else web.with_token(token)
     engine = web.open_store(database)
     try:
@@ -102,7 +106,7 @@ def _serve(
             app,
             host=place[0],
             port=place[1],
-            on_ready=lambda server: write(f"{server.url}{web.EVENTS_PATH}"),
+            on_ready=tell,
         )
     finally:
         engine.dispose()

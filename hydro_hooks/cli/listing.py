@@ -21,12 +21,14 @@ from hydro_hooks.exports import (
     fields_of,
     fields_of_place,
 )
-from hydro_hooks.journal import Record, Unattributed, host_in
+from hydro_hooks.journal import Record, Unattributed, shown_host
 from hydro_hooks.story import counted, line, moment, place_of, subject_of, who_of
 from hydro_hooks.transition import Action
 
 WIDE: Final = 140
 """Columns of a terminal from which on a table has the ids of events."""
+
+MOMENT_WIDTH: Final = len("2026-08-12 14:02:33")
 
 _COLOURS: Final = {
     Action.CREATE: "green",
@@ -48,8 +50,10 @@ def write_records(records: Sequence[Record], *, form: str | None) -> None:
     elif sys.stdout.isatty():
         _write_table(_table_of_records(records))
     else:
+        names_hosts = _name_several_hosts(records)
         for record in records:
-            write(line(record))
+            host = record.event.jira_hostname or "no host told"
+            write(line(record, host=host if names_hosts else None))
 
 
 def write_places(places: Sequence[Unattributed], *, form: str | None) -> None:
@@ -85,7 +89,7 @@ def _write_table(table: Table) -> None:
 
 
 def _table_of_records(records: Sequence[Record]) -> Table:
-    names_hosts = len({record.event.jira_hostname for record in records}) > 1
+    names_hosts = _name_several_hosts(records)
     is_wide = Console(file=sys.stdout).width >= WIDE
     names = ("when (UTC)", "what", "action", "why, and by whom")
     table = _table(*names, *(("event",) if is_wide else ()))
@@ -93,7 +97,7 @@ def _table_of_records(records: Sequence[Record]) -> Table:
         event = record.event
         what = f"{subject_of(event)}{place_of(record)}"
         if names_hosts and event.jira_hostname:
-            what = f"{host_in(event.jira_hostname)}\n{what}"
+            what = f"{shown_host(event.jira_hostname)}\n{what}"
         table.add_row(
             _moment(event.occurred_at),
             _cell(what),
@@ -102,6 +106,10 @@ def _table_of_records(records: Sequence[Record]) -> Table:
             *((Text(event.id),) if is_wide else ()),
         )
     return table
+
+
+def _name_several_hosts(records: Iterable[Record]) -> bool:
+    return len({record.event.jira_hostname for record in records}) > 1
 
 
 def _table_of_places(places: Sequence[Unattributed]) -> Table:
@@ -122,7 +130,9 @@ def _table(*names: str) -> Table:
         box=box.SIMPLE_HEAD, show_edge=False, header_style="", padding=(0, 1, 0, 0)
     )
     for name in names:
-        table.add_column(name, overflow="fold")
+        is_moment = name.endswith("(UTC)")
+        width = MOMENT_WIDTH if is_moment else None
+        table.add_column(name, overflow="fold", min_width=width)
     return table
 
 

@@ -44,6 +44,7 @@ from hydro_hooks.story import (
     answer_lines,
     coverage_line,
     field_lines,
+    group_of,
     line,
     moment,
 )
@@ -137,10 +138,13 @@ def history(
 
 
 @click.command()
+@words_argument(required=False)
 @filter_options
 @database_option
 @form_options
-def unattributed(database: URL, form: str | None, **qualifiers: Any) -> None:
+def unattributed(
+    words: tuple[str, ...], database: URL, form: str | None, **qualifiers: Any
+) -> None:
     """List the places in the program that changed rows without a reason.
 
     How often each did, when first and when last; the most frequent comes first. A
@@ -152,12 +156,15 @@ def unattributed(database: URL, form: str | None, **qualifiers: Any) -> None:
     \b
     Exit codes: 0 listed, 1 failed, 2 wrong usage, 3 nothing found.
     """  # noqa: D301 - as above
-    query = asked((), **qualifiers)
+    query = asked(words, **qualifiers)
+    if query.text:
+        message = f"{query.text!r} is no qualifier; only these narrow it down"
+        raise click.BadParameter(message, param_hint="WORDS")
     with connected(database) as connection:
         places = journal.unattributed(connection, query.filters)
         if not places:
-            what = "of those that are asked for " if query.filters else ""
-            say(f"no change {what}is without a reason")
+            what = "asked for" if query.filters else "recorded"
+            say(f"every change that is {what} has a reason")
             say(coverage_line(journal.coverage(connection)))
             raise click.exceptions.Exit(NOTHING_FOUND)
     write_places(places, form=form)
@@ -193,6 +200,7 @@ def show(event_id: str, database: URL, *, raw: bool, as_json: bool) -> None:
         if record is None:
             _end_with_nothing(connection, Query(text=event_id, kind=Kind.EVENT))
         request = journal.request_of(connection, record) if raw else None
+        company = journal.companions(connection, record)
     if raw:
         _show_raw(record, request, as_json=as_json)
     elif as_json:
@@ -200,6 +208,9 @@ def show(event_id: str, database: URL, *, raw: bool, as_json: bool) -> None:
     else:
         for each in field_lines(record):
             write(each)
+        if company:
+            others = " and ".join(group_of(each) for each in company)
+            write(f"with it: {others}, in the same transaction")
 
 
 def _check_event_id(text: str) -> None:

@@ -29,7 +29,9 @@ _QUALIFIERS: Final = {
 }
 """What --NAME of a search takes; the same as the word NAME:VALUE in its text."""
 
-_QUALIFIED: Final = re.compile(rf"\s(?:{'|'.join([*_QUALIFIERS, 'as'])}):")
+_QUALIFIED: Final = re.compile(
+    rf"\s(?:{'|'.join([*_QUALIFIERS, 'as', 'of'])}):", re.IGNORECASE
+)
 
 
 def filter_options(command: AnyCommand) -> AnyCommand:
@@ -54,17 +56,7 @@ def words_argument(*, required: bool) -> Callable[[AnyCommand], AnyCommand]:
         nargs=-1,
         required=required,
         metavar="WORDS" if required else "[WORDS]",
-        shell_complete=_qualifiers,
     )
-
-
-def _qualifiers(_context: object, _parameter: object, incomplete: str) -> list[str]:
-    if not incomplete:
-        return []
-    offered = [f"{name}:" for name in (*_QUALIFIERS, "as")]
-    if incomplete.startswith("action:"):
-        offered = [f"action:{action.value}" for action in Action]
-    return [word for word in offered if word.startswith(incomplete)]
 
 
 def lookup_options(command: AnyCommand) -> AnyCommand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from sqlalchemy import URL
+from sqlalchemy.pool import NullPool
 
 from hydro_hooks.cli.database import opened
 from hydro_hooks.cli.parameters import (
@@ -43,7 +44,8 @@ def web(database: URL, host: str, port: int, token: str | None) -> None:
     from hydro_hooks import web as its  # noqa: PLC0415
 
     guard = its.only_from_here if token is None else its.with_token(token)
-    with logs_on_stderr(), opened(database) as engine:
+    # A connection that was kept would read on in a file of SQLite's that is deleted.
+    with logs_on_stderr(), opened(database, pool=NullPool) as engine:
         app = its.create_pages_app(engine, secrets=app_settings().secrets, guard=guard)
         its.serve(
             app, host=host, port=port, on_ready=lambda server: write(f"{server.url}/")

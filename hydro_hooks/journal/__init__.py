@@ -12,6 +12,7 @@ its old name too, and a key that the database gave away again does not mix custo
 
 from hydro_hooks.journal.answers import (
     by_event_id,
+    companions,
     counts,
     coverage,
     history,
@@ -32,7 +33,7 @@ from hydro_hooks.journal.queries import (
     quoted,
     split,
 )
-from hydro_hooks.journal.readings import host_in
+from hydro_hooks.journal.readings import host_in, shown_host
 from hydro_hooks.journal.records import (
     Answer,
     Companions,
@@ -66,6 +67,7 @@ __all__ = [
     "age_in",
     "bars_of",
     "by_event_id",
+    "companions",
     "count_before",
     "counts",
     "coverage",
@@ -80,6 +82,7 @@ __all__ = [
     "query_of",
     "quoted",
     "request_of",
+    "shown_host",
     "span_in",
     "split",
     "transactions",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection, func, inspect, select
 
 from hydro_hooks.journal.finding import find
 from hydro_hooks.journal.lives import (
     INSTALLATION,
+    beside,
     first,
     last_of,
     latest,
@@ -39,6 +41,9 @@ from hydro_hooks.journal.rows import full, record_of
 from hydro_hooks.journal.search import CHUNK, Search, held
 from hydro_hooks.tables import journal, request
 
+OTHERS: Final = 10
+"""Other installations of one host whose states are told at most."""
+
 
 def why(
     connection: Connection, query: Query, *, at: datetime | None = None
@@ -67,13 +72,15 @@ def why(
     lives = [life for life in found.lives if life.association == INSTALLATION]
     lives = lives or found.lives
     is_named = at is None and found.kind in {Kind.EVENT, Kind.TRANSACTION}
-    mark = first(lives, found.matched) if is_named else latest(lives, at)
+    mark = first(lives, found.matched) if is_named else latest(lives, at, found.matched)
     if query.filters:
         filters = query.filters if at is None else query.filters.by(at)
         mark = last_of(lives, filters.let_pass)
     before, after = neighbours(lives, mark)
+    others = () if mark is None or is_named else beside(lives, mark, at)
     marks = (mark, before, after)
-    records = search.records([each.seq for each in marks if each is not None])
+    wanted = [each for each in (*marks, *others[:OTHERS]) if each is not None]
+    records = search.records([each.seq for each in wanted])
     record, earlier, later = (
         None if each is None else records.get(each.seq) for each in marks
     )
@@ -84,6 +91,8 @@ def why(
         before=earlier,
         after=later,
         companions=() if record is None else search.companions(record.event),
+        others=tuple(records[each.seq] for each in others[:OTHERS]),
+        more=max(len(others) - OTHERS, 0),
         is_present=any(life.marks[-1] == mark and not life.until for life in lives),
     )
 
@@ -118,8 +127,7 @@ def history(
     if found.kind is Kind.ACTOR:
         its = alternatives(filters, found.reading)
         return _listed(search, its, Kind.ACTOR, limit)
-    marks = [mark for life in found.lives for mark in life.marks]
-    numbers = sorted(mark.seq for mark in marks if filters.let_pass(mark))
+    numbers = [mark.seq for mark in found.listed if filters.let_pass(mark)]
     chosen = numbers if limit is None else numbers[max(len(numbers) - limit, 0) :]
     records = search.records(chosen)
     return History(
@@ -157,9 +165,8 @@ def newest_first(connection: Connection, query: Query) -> Iterator[Record]:
     search = Search(connection)
     found = find(search, query.text, query.kind) if query.text else None
     if found is not None and found.kind is not Kind.ACTOR:
-        marks = [mark for life in found.lives for mark in life.marks]
-        its = [mark.seq for mark in marks if query.filters.let_pass(mark)]
-        yield from search.one_by_one(sorted(its, reverse=True))
+        its = [mark.seq for mark in found.listed if query.filters.let_pass(mark)]
+        yield from search.one_by_one(its[::-1])
         return
     before = None
     while records := newest(connection, query, limit=CHUNK, before=before):
@@ -199,6 +206,16 @@ def transactions(
         ids: UUIDs.
     """
     return Search(connection).transactions(ids)
+
+
+def companions(connection: Connection, record: Record) -> tuple[Companions, ...]:
+    """Return what else the transaction of a record did.
+
+    Args:
+        connection: As for `why()`, as is the error.
+        record: Whose.
+    """
+    return Search(connection).companions(record.event)
 
 
 def counts(connection: Connection, filters: Filters) -> list[DayCount]:

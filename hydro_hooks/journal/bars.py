@@ -53,7 +53,7 @@ def bars_of(records: Iterable[Record], *, start: datetime, end: datetime) -> lis
     """Return the bars of the rows that records are about.
 
     Args:
-        records: By `seq`.
+        records: In the order of their commits.
         start: When the bars begin; before a row's first record its state is unknown,
             unless that record is its creation.
         end: When they end.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from hydro_hooks.journal.lives import Life, split
+from hydro_hooks.journal.lives import INSTALLATION, Life, Mark, in_order, split
 from hydro_hooks.journal.queries import EVERYTHING
 from hydro_hooks.journal.readings import (
     NUMBERS,
@@ -37,6 +37,14 @@ class Found(NamedTuple):
         """What kind of thing that is."""
         return self.reading.kind
 
+    @property
+    def listed(self) -> list[Mark]:
+        """What a list of it has, in order: of a transaction its own events alone."""
+        marks = in_order(self.lives)
+        if self.kind is not Kind.TRANSACTION:
+            return marks
+        return [mark for mark in marks if mark.seq in self.matched]
+
 
 def find(search: Search, text: str, kind: Kind | None) -> Found | None:
     """Return what a text stands for; None where nothing is held of it."""
@@ -48,13 +56,37 @@ def find(search: Search, text: str, kind: Kind | None) -> Found | None:
         marks = search.matching(reading)
         if marks:
             matched = frozenset(mark.seq for mark in marks)
-            every = split({*marks, *search.same_rows(marks)})
-            lives = [
-                life for life in every if any(m.seq in matched for m in life.marks)
-            ]
+            lives = _lives(search, marks)
+            if reading.kind is Kind.HOST:
+                lives = _lives(search, {*marks, *_under_other_hosts(search, lives)})
             also = _others(search, reading, readings)
             return Found(reading, also, matched, lives)
     return None
+
+
+def _lives(search: Search, marks: Collection[Mark]) -> list[Life]:
+    """Return the whole lives that marks are of."""
+    numbers = {mark.seq for mark in marks}
+    every = split({*marks, *search.same_rows(marks)})
+    return [life for life in every if any(m.seq in numbers for m in life.marks)]
+
+
+def _under_other_hosts(search: Search, lives: Sequence[Life]) -> Iterator[Mark]:
+    """Yield what belongs to installations while their host was another one."""
+    spans = {
+        (life.marks[0].app, number): life
+        for life in lives
+        if life.association == INSTALLATION
+        and len({mark.jira_hostname for mark in life.marks}) > 1
+        and (number := life.marks[-1].jira_integration_id or life.marks[-1].row)
+    }
+    if not spans:
+        return  # as nearly always
+    ids = tuple(sorted({number for _, number in spans}))
+    for mark in search.matching(Reading(Kind.JIRA, ids)):
+        life = spans.get((mark.app, mark.jira_integration_id or ""))
+        if life is not None and life.spans(mark.occurred_at):
+            yield mark
 
 
 def _others(

@@ -4,28 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from operator import gt, lt
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from hydro_hooks.transition import Action
 
 INSTALLATION: Final = "installation"
+
+_BY_TIME: Final = 7
+"""The version of UUIDs that begin with milliseconds, in 48 bits of 128."""
+
+_TIME_SHIFT: Final = 128 - 48
 
 
 class Mark(NamedTuple):
     """As much of a record as tells which life it belongs to."""
 
     seq: int
+    id: str
     occurred_at: datetime
     association: str
     subject_id: str | None
     jira_integration_id: str | None
     github_installation_id: str | None
+    jira_hostname: str | None
     action: str
     reason: str
     github_actor: str | None
     jira_actor: str | None
     origin: str | None
     app: str | None
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """What marks are sorted by: as the changes were committed.
+
+        That is the order of `seq` in an app's database. At a gateway it is that of
+        arrival, and what was refused at first and redriven came after what followed it:
+        there the ids tell, which are made at each commit, one after the other.
+        """
+        if self.app is None:
+            return 0, "", self.seq
+        number = UUID(self.id)
+        if number.version == _BY_TIME:
+            return number.int >> _TIME_SHIFT, self.id, self.seq
+        # Another sender's own id: it tells no order, the time of the change does.
+        return int(self.occurred_at.timestamp() * 1000), "", self.seq
 
     @property
     def row(self) -> str | None:
@@ -56,6 +81,13 @@ class Life(NamedTuple):
         """Return the marks made until `at`; all of them when it is None."""
         return [mark for mark in self.marks if at is None or mark.occurred_at <= at]
 
+    def spans(self, moment: datetime) -> bool:
+        """Return whether a moment is in it: not before, nor after its end."""
+        last = self.marks[-1]
+        is_over = last.action == Action.DESTROY and moment > last.occurred_at
+        is_next = self.until is not None and moment >= self.until
+        return moment >= self.marks[0].occurred_at and not is_over and not is_next
+
     def is_there(self, at: datetime | None) -> bool:
         """Return whether the row is there at `at`; at its last mark when None."""
         if self.until is not None and (at is None or self.until <= at):
@@ -66,7 +98,7 @@ class Life(NamedTuple):
 def split(marks: Iterable[Mark]) -> Iterator[Life]:
     """Yield the lives that marks belong to, in any order."""
     by_subject: dict[tuple[str | None, ...], list[Mark]] = {}
-    for mark in sorted(marks):
+    for mark in sorted(marks, key=_order):
         by_subject.setdefault(mark.subject, []).append(mark)
     for its in by_subject.values():
         starts = [
@@ -81,34 +113,80 @@ def split(marks: Iterable[Mark]) -> Iterator[Life]:
             yield Life(tuple(its[start:end]), until)
 
 
-def latest(lives: Sequence[Life], at: datetime | None) -> Mark | None:
-    """Return the mark that made the state at `at`, of the life that counts then."""
+def latest(
+    lives: Sequence[Life], at: datetime | None, matched: frozenset[int]
+) -> Mark | None:
+    """Return the mark that made the state at `at`, of the life that counts then.
+
+    Args:
+        lives: Of all that is meant.
+        at: The moment; the present when None.
+        matched: The numbers of the marks that bear what was asked for.
+    """
     begun = [life for life in lives if life.by(at)]
     if not begun:
         return None
-    life = max(begun, key=lambda life: (life.is_there(at), life.by(at)[-1].seq))
+    life = max(begun, key=lambda life: _weight(life, at, matched))
     return life.by(at)[-1]
+
+
+def _weight(
+    life: Life, at: datetime | None, matched: frozenset[int]
+) -> tuple[bool, bool, tuple[int, str, int]]:
+    """Return what counts for a life: that it is there, and still bears what was asked.
+
+    A site that was renamed left its host to whoever has it now.
+    """
+    last = life.by(at)[-1]
+    return life.is_there(at), last.seq in matched, last.order
 
 
 def first(lives: Sequence[Life], matched: frozenset[int]) -> Mark:
     """Return the earliest of the marks that a search matched."""
-    return min(mark for life in lives for mark in life.marks if mark.seq in matched)
+    every = (mark for life in lives for mark in life.marks)
+    return min((mark for mark in every if mark.seq in matched), key=_order)
 
 
 def last_of(lives: Sequence[Life], is_wanted: Callable[[Mark], bool]) -> Mark | None:
     """Return the newest mark that is wanted."""
     every = (mark for life in lives for mark in life.marks)
-    return max(filter(is_wanted, every), default=None)
+    return max(filter(is_wanted, every), key=_order, default=None)
+
+
+def beside(lives: Sequence[Life], mark: Mark, at: datetime | None) -> Sequence[Mark]:
+    """Return what made the states of the other installations that are there at `at`."""
+    others = (
+        life
+        for life in lives
+        if life.association == INSTALLATION
+        and mark not in life.marks
+        and life.by(at)
+        and life.is_there(at)
+    )
+    return sorted((life.by(at)[-1] for life in others), key=_order, reverse=True)
 
 
 def neighbours(
     lives: Sequence[Life], mark: Mark | None
 ) -> tuple[Mark | None, Mark | None]:
     """Return the marks before and after, of the same life where it has them."""
-    every = sorted(each for life in lives for each in life.marks)
+    every = in_order(lives)
     if mark is None:
         return None, every[0]
     own = next(life.marks for life in lives if mark in life.marks)
-    before = [each for each in own if each < mark] or [e for e in every if e < mark]
-    after = [each for each in own if each > mark] or [e for e in every if e > mark]
+    now = mark.order
+    before, after = (
+        [each for each in own if is_such(each.order, now)]
+        or [each for each in every if is_such(each.order, now)]
+        for is_such in (lt, gt)
+    )
     return (before[-1] if before else None), (after[0] if after else None)
+
+
+def in_order(lives: Iterable[Life]) -> list[Mark]:
+    """Return all marks of lives, in the order of their commits."""
+    return sorted((mark for life in lives for mark in life.marks), key=_order)
+
+
+def _order(mark: Mark) -> tuple[int, str, int]:
+    return mark.order

@@ -6,6 +6,7 @@ narrow down what is listed. The terminal, the pages and their addresses share th
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -19,9 +20,27 @@ from hydro_hooks.journal.moments import span_in
 from hydro_hooks.journal.records import Kind
 from hydro_hooks.transition import Action
 
-_NAMES: Final = "actor|action|reason|origin|since|until|as"
-_QUALIFIER: Final = re.compile(rf"(?P<name>{_NAMES}):(?P<value>.*)", re.DOTALL)
-_WORD: Final = re.compile(rf'(?:(?:{_NAMES}):)?"[^"]*"|\S+')
+_FIELDS: Final = {
+    "actor": "actor",
+    "action": "actions",
+    "reason": "reason",
+    "origin": "origin",
+    "of": "association",
+    "since": "since",
+    "until": "until",
+    "as": "kind",
+}
+"""What each qualifier narrows down."""
+
+_NAMES: Final = "|".join(_FIELDS)
+_QUALIFIER: Final = re.compile(
+    rf"(?P<name>{_NAMES}):(?P<value>.*)", re.DOTALL | re.IGNORECASE
+)
+_LIKE_ONE: Final = re.compile(r"(?P<name>[a-z]+):(?!//)\D", re.IGNORECASE)
+_IN_QUOTES: Final = r'"(?:[^"\\]|\\.)*"'
+_WORD: Final = re.compile(rf"(?:(?:{_NAMES}):)?{_IN_QUOTES}|\S+", re.IGNORECASE)
+_QUOTED: Final = re.compile(_IN_QUOTES, re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _DATES: Final = {"since": 0, "until": 1}
 
 
@@ -89,16 +108,17 @@ class Query:
 
 
 def query_in(line: str, *, now: datetime) -> Query:
-    """Return the question that a line of text asks.
+    r"""Return the question that a line of text asks.
 
     Args:
         line: Such as `acme.atlassian.net action:disable,destroy since:90d`. A value
-            with blanks stands in quotes: `reason:"jira webhook"`.
+            with blanks stands in quotes: `reason:"jira webhook"`; in these `\"` is a
+            quote, `\\` a backslash.
         now: The present moment, aware; `since:90d` is reckoned from it.
 
     Raises:
-        ConfigurationError: A qualifier has a value that it cannot have, or is given
-            twice; the message names both.
+        ConfigurationError: A qualifier has a value that it cannot have, is given
+            twice, or is none but like one; a quote is open. The message says which.
     """
     return query_of(split(line), now=now)
 
@@ -110,8 +130,10 @@ def split(line: str) -> list[str]:
 
 def quoted(text: str) -> str:
     """Return a text as one word of a line, whatever is in it."""
-    plain = text.replace('"', "")
-    return f'"{plain}"' if split(plain) != [plain] or _QUALIFIER.match(plain) else plain
+    is_plain = split(text) == [text] and not _LIKE_ONE.match(text) and '"' not in text
+    if is_plain:
+        return text
+    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
 
 
 def query_of(words: Iterable[str], *, now: datetime) -> Query:
@@ -121,17 +143,44 @@ def query_of(words: Iterable[str], *, now: datetime) -> Query:
     for word in words:
         match = _QUALIFIER.fullmatch(word)
         if match is None:
-            text.append(word.strip('"'))
-        elif match["name"] in given:
-            message = f"{match['name']}: is given twice; give it once"
+            _refuse_mistyped(word)
+            text.append(_plain(word))
+            continue
+        name = match["name"].lower()
+        if _FIELDS[name] in given:
+            message = f"{name}: is given twice; give it once"
             raise ConfigurationError(message)
-        else:
-            name = match["name"]
-            given[name] = _value(name, match["value"].strip('"').strip(), now)
-    kind = given.pop("as", None)
-    if "action" in given:
-        given["actions"] = given.pop("action")
-    return Query(text=" ".join(text).strip(), kind=kind, filters=Filters(**given))
+        given[_FIELDS[name]] = _value(name, _plain(match["value"]).strip(), now)
+    kind = given.pop("kind", None)
+    filters = Filters(**given)
+    if filters.since and filters.until and filters.since > filters.until:
+        message = f"since: {filters.since} is after until: {filters.until}"
+        raise ConfigurationError(message)
+    return Query(text=" ".join(text).strip(), kind=kind, filters=filters)
+
+
+def _plain(word: str) -> str:
+    """Return what a word says, without the quotes around it."""
+    if not word.startswith('"'):
+        return word
+    if _QUOTED.fullmatch(word) is None:
+        message = f"{word} has a quote that is not closed, or something after it"
+        raise ConfigurationError(message)
+    return _ESCAPED.sub(r"\1", word[1:-1])
+
+
+def _refuse_mistyped(word: str) -> None:
+    """Raise for what is nearly a qualifier: taken for a name, it would find nothing."""
+    match = _LIKE_ONE.match(word)
+    if match is None:
+        return
+    near = difflib.get_close_matches(match["name"].lower(), _FIELDS, n=1, cutoff=0.7)
+    if near:
+        message = (
+            f"{match['name']}: is no qualifier; did you mean {near[0]}:? What is a name"
+            " stands in quotes"
+        )
+        raise ConfigurationError(message)
 
 
 def _value(name: str, value: str, now: datetime) -> Any:
@@ -143,9 +192,10 @@ def _value(name: str, value: str, now: datetime) -> Any:
         if name in _DATES:
             return span_in(value, now=now)[_DATES[name]]
         if name == "as":
-            return _one_of(Kind, [value])[0]
+            return _one_of(Kind, [value.lower()])[0]
         if name == "action":
-            return _one_of(Action, value.split(","))
+            names = (each.strip().lower() for each in value.split(","))
+            return _one_of(Action, list(names))
     except ValueError as error:
         message = f"{name}: {error}"
         raise ConfigurationError(message) from None

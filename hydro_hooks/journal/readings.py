@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -23,6 +24,22 @@ def host_in(text: str) -> str:
     except ValueError:
         return text
     return place.rpartition("@")[2].rstrip(":")
+
+
+def as_pasted(text: str) -> str:
+    """Return a host or URL without what it was pasted with: `<https://a.b:443>,`."""
+    text = text.strip().strip("<>,;\"'").rstrip(".")
+    return _DEFAULT_PORT.sub(r"\1", text)
+
+
+_DEFAULT_PORT: Final = re.compile(r"^((?:https?://)?[^/:]+):(?:443|80)(?=/|$)")
+_PLAIN_HOST: Final = re.compile(r"(?:https?://)?([^\s/@?#:]+(?::\d+)?)/?", re.ASCII)
+
+
+def shown_host(text: str) -> str:
+    """Return a stored host as people know it; one that is no plain host as it is."""
+    match = _PLAIN_HOST.fullmatch(text)
+    return match[1] if match else text
 
 
 class Reading(NamedTuple):
@@ -69,7 +86,7 @@ def uuid_in(text: str) -> str | None:
 
 def _spellings(text: str) -> tuple[str, ...]:
     """Return the ways in which apps write this host, in small letters."""
-    host = host_in(text)
+    host = host_in(as_pasted(text))
     names = {lower(host), host.lower()}  # some databases know those of ASCII alone
     spellings = [lower(text).rstrip("/")] + [
         f"{scheme}{name}{slash}"

@@ -80,6 +80,9 @@ class Answer:
         before: The transition before it.
         after: The transition after it.
         companions: What else happened in its transaction.
+        others: The transitions that made the states of other installations which the
+            text stands for and which are there, the newest first.
+        more: How many more of these there are.
         is_present: Nothing came after it: what it made is so still.
     """
 
@@ -89,12 +92,14 @@ class Answer:
     before: Record | None
     after: Record | None
     companions: tuple[Companions, ...]
+    others: tuple[Record, ...]
+    more: int
     is_present: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The newest records of what was asked for, oldest first.
+    """The newest records of what was asked for, in the order of their commits.
 
     Args:
         taken_for: What the text was taken for; None where there was none.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import string
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from hydro_hooks.event import storable
-from hydro_hooks.journal.readings import SCHEMES, host_in, lower_host
-from hydro_hooks.journal.search import held
+from hydro_hooks.journal.readings import SCHEMES, as_pasted, host_in, lower_host
+from hydro_hooks.journal.search import CHUNK, held
 from hydro_hooks.tables import journal
 
 MOST: Final = 5
@@ -20,6 +21,10 @@ LOOKED_AT: Final = 300
 """Hosts of one beginning that are compared at most."""
 
 _SHORTEST: Final = 2
+_LONGEST: Final = 24
+"""Letters of a name of which one may be wrong."""
+
+_LETTERS: Final = f"{string.ascii_lowercase}{string.digits}-"
 _ALIKE: Final = 0.6
 _LAST: Final = "\U0010ffff"
 
@@ -27,13 +32,16 @@ _LAST: Final = "\U0010ffff"
 def near_hosts(connection: Connection, text: str) -> list[str]:
     """Return hosts that are held and are like `text`, the likest first.
 
-    They have its beginning, the longest that any host has; an index finds those of the
-    journal, however many there are.
+    They differ from it by a letter of their name, or have its beginning, the longest
+    that any host has; an index finds those of the journal, however many there are.
 
     Raises:
         DatabaseError: The database has no journal.
     """
-    wanted = host_in(text).lower()
+    wanted = host_in(as_pasted(text)).lower()
+    mistyped = _held_among(connection, _one_letter_off(wanted)) if wanted else []
+    if mistyped:
+        return mistyped[:MOST]
     for length in _lengths(len(wanted)) if wanted else ():
         hosts = _beginning(connection, wanted[:length])
         found = {host_in(host): host for host in hosts}
@@ -42,6 +50,34 @@ def near_hosts(connection: Connection, text: str) -> list[str]:
         if near:
             return [found[name] for name in dict.fromkeys(near)][:MOST]
     return []
+
+
+def _one_letter_off(host: str) -> set[str]:
+    """Return what a host becomes with a letter of its name more, less, or another."""
+    name, dot, rest = host.partition(".")
+    name = name[:_LONGEST]
+    found = set()
+    for place in range(len(name) + 1):
+        before, after = name[:place], name[place:]
+        found |= {f"{before}{letter}{after}" for letter in _LETTERS}
+        if after:
+            found |= {f"{before}{letter}{after[1:]}" for letter in _LETTERS}
+            found |= {before + after[1:], before + after[1:2] + after[0] + after[2:]}
+    return {f"{each}{dot}{rest}" for each in found - {name, ""}}
+
+
+def _held_among(connection: Connection, hosts: Collection[str]) -> list[str]:
+    """Return those of the hosts that are held, with whatever scheme."""
+    found: dict[str, None] = {}
+    for table, _ in held(connection):
+        host = lower_host(table)
+        for scheme in SCHEMES:
+            spelled = sorted(storable(f"{scheme}{each}") for each in hosts)
+            for start in range(0, len(spelled), CHUNK):
+                some = host.in_(spelled[start : start + CHUNK])
+                chosen = select(host).where(some).distinct().limit(MOST)
+                found.update(dict.fromkeys(connection.scalars(chosen)))
+    return list(found)
 
 
 def _lengths(longest: int) -> Iterator[int]:

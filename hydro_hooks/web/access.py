@@ -56,7 +56,10 @@ def with_token(token: str) -> Guard:
         raise ConfigurationError(message)
 
     def guard() -> None:
-        given = request.authorization
+        try:
+            given = request.authorization
+        except ValueError:  # its base64 has letters that are none
+            given = None
         told = (given.password or given.token or "") if given is not None else ""
         if not hmac.compare_digest(told.encode(), token.encode()):
             message = "the pages' token is wanted, as the password"

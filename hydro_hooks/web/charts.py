@@ -15,7 +15,16 @@ WIDTH: Final = 960
 """Units that a drawing is wide; it fits whatever page it is on."""
 
 BAR_HEIGHT: Final = 22
-THIN_HEIGHT: Final = 9
+THIN_HEIGHT: Final = 11
+SHORTEST: Final = 3.0
+"""Units that a span is drawn wide at least, over its neighbours."""
+
+NAMES_WIDTH: Final = 190
+"""Units left of the bars, for the names of their rows."""
+
+MAX_NAME: Final = 30
+"""Letters of such a name."""
+
 GAP: Final = 6
 LABEL_MIN: Final = 64
 """Units from which on a span has its state written in it."""
@@ -55,34 +64,62 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Name:
+    """What is written beside a row."""
+
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """Boxes and ticks, and how high they are together."""
+    """Boxes and ticks, how high they are together, and a name beside each row."""
 
     boxes: tuple[Box, ...]
     ticks: tuple[Tick, ...]
     height: int
+    names: tuple[Name, ...] = ()
+
+    @property
+    def left(self) -> int:
+        """Units left of all boxes."""
+        return NAMES_WIDTH if self.names else 0
 
 
 def state_bars(bars: Sequence[Bar], *, start: datetime, end: datetime) -> Drawing:
     """Return rows' states over time: installations thick, what belongs to them thin."""
     boxes: list[Box] = []
+    names: list[Name] = []
     y = 0
     for bar in bars:
         height = BAR_HEIGHT if bar.association == "installation" else THIN_HEIGHT
-        boxes += _boxes_of(bar, start, end, y, height)
+        its = _boxes_of(bar, start, end, y, height)
+        boxes += sorted(its, key=lambda box: box.width <= SHORTEST)
+        names.append(Name(y=y + height / 2, text=_shortened(_name_of(bar))))
         y += height + GAP
-    return Drawing(boxes=tuple(boxes), ticks=tuple(_ticks(start, end)), height=y)
+    return Drawing(
+        boxes=tuple(boxes),
+        ticks=tuple(_ticks(start, end)),
+        height=y,
+        names=tuple(names),
+    )
+
+
+def _name_of(bar: Bar) -> str:
+    if bar.subject_id is None:
+        return bar.association
+    return f"{bar.association} {bar.subject_id}"
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def _boxes_of(
     bar: Bar, start: datetime, end: datetime, y: int, height: int
 ) -> Iterator[Box]:
     unit = WIDTH / max((end - start).total_seconds(), 1.0)
-    who = (
-        bar.association
-        if bar.subject_id is None
-        else f"{bar.association} {bar.subject_id}"
-    )
+    who = _name_of(bar)
     for span in bar.spans:
         width = (span.end - span.start).total_seconds() * unit
         name = STATE_NAMES[span.state]
@@ -90,7 +127,7 @@ def _boxes_of(
         yield Box(
             x=round((span.start - start).total_seconds() * unit, 2),
             y=y,
-            width=round(max(width, 1.0), 2),
+            width=round(max(width, SHORTEST), 2),
             height=height,
             kind=name.replace(" ", "-"),
             title=f"{who} {name}: {span.start:{_FORM}} to {span.end:{_FORM}} UTC",

@@ -55,6 +55,6 @@ def streamed(
                 yield from (f"{as_json(row)}\n" for row in rows(connection))
 
     response = Response(lines(), content_type=_TYPES[form])
-    name = request.path.rpartition("/")[2]
+    name = request.path.rpartition("/")[2].replace(".json", ".jsonl")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

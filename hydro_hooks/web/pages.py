@@ -9,6 +9,7 @@ write; its pages need nothing from elsewhere, and no JavaScript.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -42,6 +43,11 @@ POLICY: Final = (
 )
 """The Content-Security-Policy of every page."""
 
+_UNSEEN: Final = re.compile(
+    r"[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+"""Letters without a shape of their own, and those that change the direction."""
+
 _HEADERS: Final = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -73,7 +79,7 @@ def pages(
         ("/", views.start),
         ("/search", views.search),
         ("/search.<any(csv, json):form>", views.exported),
-        ("/events/<uuid:event_id>", views.event),
+        ("/events/<event_id>", views.event),
         ("/unattributed", views.unattributed),
         ("/unattributed.<any(csv, json):form>", views.exported_places),
     ):
@@ -92,7 +98,7 @@ def pages(
         story.moment,
         story.long_moment,
         story.group_of,
-        journal.host_in,
+        journal.shown_host,
         journal.quoted,
     ):
         blueprint.add_app_template_filter(value, f"hydro_{value.__name__}")
@@ -105,6 +111,8 @@ def create_pages_app(
     """Return the pages as an app of their own; arguments as for `pages()`."""
     app = Flask("hydro_hooks.web", static_folder=None)
     app.register_blueprint(pages(engine, secrets=secrets, guard=guard))
+    app.register_error_handler(HTTPStatus.NOT_FOUND, _no_such_page)
+    app.after_request(_with_headers)
     return app
 
 
@@ -132,7 +140,7 @@ class _Pages:
                 told = story_of(connection, query, now=_now(), before=before)
                 if told is not None:
                     return _page(
-                        connection, "story.html", line=line, story=told, kinds=KINDS
+                        connection, "story.html", line=line, text=query.text, story=told
                     )
             return self._list(connection, line, query, before)
 
@@ -142,8 +150,7 @@ class _Pages:
         records = journal.newest(connection, query, limit=ROWS + 1, before=before)
         if not records and before is None:
             near = journal.near_hosts(connection, query.text) if query.text else []
-            told = _page(connection, "nothing.html", line=line, near=near)
-            return told, HTTPStatus.NOT_FOUND
+            return _nothing(connection, line, query, near)
         shown = records[:ROWS]
         return _page(
             connection,
@@ -154,13 +161,13 @@ class _Pages:
             older=shown[-1].seq if len(records) > ROWS else None,
         )
 
-    def event(self, event_id: Any) -> str | tuple[str, int]:
-        """Show all that is known of one event. Any: a UUID."""
+    def event(self, event_id: str) -> str | tuple[str, int]:
+        """Show all that is known of one event."""
         with reading(self._engine) as connection:
-            record = journal.by_event_id(connection, str(event_id))
+            record = journal.by_event_id(connection, event_id)
             if record is None:
-                told = _page(connection, "nothing.html", line=str(event_id), near=[])
-                return told, HTTPStatus.NOT_FOUND
+                query = Query(text=event_id, kind=Kind.EVENT)
+                return _nothing(connection, event_id, query)
             stored = journal.request_of(connection, record)
             return _page(
                 connection,
@@ -239,12 +246,39 @@ def _transaction(connection: Connection, record: Record) -> Group | None:
     return group if group.summary else None
 
 
+def _nothing(
+    connection: Connection, line: str, query: Query, near: Sequence[str] = ()
+) -> tuple[str, int]:
+    """Return the page that says that nothing is found, and what is like it."""
+    told = _page(
+        connection,
+        "nothing.html",
+        line=line,
+        text=query.text,
+        query=query,
+        near=near,
+    )
+    return told, HTTPStatus.NOT_FOUND
+
+
 def _page(connection: Connection, template: str, **values: Any) -> str:
     """Return a page. Any: whatever its template shows."""
-    held = journal.coverage(connection)
-    return render_template(
-        f"hydro_hooks/{template}", **{"line": "", "held": held, "now": _now(), **values}
-    )
+    values = {"held": journal.coverage(connection), "kinds": KINDS, **values}
+    return _rendered(template, **values)
+
+
+def _rendered(template: str, **values: Any) -> str:
+    """Return a page in which every letter is seen where it stands.
+
+    Names and notes are other people's text: letters that turn the direction of what
+    follows, or have no width, are told by their number. The templates have none.
+    """
+    text = render_template(f"hydro_hooks/{template}", **{"line": "", **values})
+    return text if text.isascii() else _UNSEEN.sub(_told, text)
+
+
+def _told(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def _with_headers(response: Response) -> Response:
@@ -254,8 +288,8 @@ def _with_headers(response: Response) -> Response:
 
 
 def _bad_query(error: ConfigurationError) -> tuple[str, int]:
-    told = render_template(
-        "hydro_hooks/problem.html",
+    told = _rendered(
+        "problem.html",
         title="That cannot be asked",
         problem=str(error),
         line=request.args.get("q", ""),
@@ -263,12 +297,21 @@ def _bad_query(error: ConfigurationError) -> tuple[str, int]:
     return told, HTTPStatus.BAD_REQUEST
 
 
+def _no_such_page(_error: Exception) -> tuple[str, int]:
+    told = _rendered(
+        "problem.html",
+        title="There is no such page",
+        problem="The search finds hosts, ids, events and actors.",
+    )
+    return told, HTTPStatus.NOT_FOUND
+
+
 def _unavailable(error: Exception) -> tuple[str, int]:
     # Its text is left out of what is logged: a database quotes the values it refuses.
     logger.error("the journal cannot be read: %s", type(error).__name__)
     problem = "The database does not answer, or has no journal; hydro-hooks doctor says"
-    told = render_template(
-        "hydro_hooks/problem.html",
+    told = _rendered(
+        "problem.html",
         title="The journal cannot be read",
         problem=f"{problem} more.",
         line="",

@@ -13,21 +13,27 @@ from sqlalchemy import Connection
 
 from hydro_hooks import journal
 from hydro_hooks.cause import Reason
+from hydro_hooks.event import Event
 from hydro_hooks.journal import (
     Answer,
+    Bar,
     Companions,
     Filters,
     History,
+    Kind,
     Query,
     Record,
-    host_in,
+    shown_host,
 )
 from hydro_hooks.story import group_of
-from hydro_hooks.transition import Action
+from hydro_hooks.transition import Action, State
 from hydro_hooks.web import charts
 
 ROWS: Final = 50
-"""Events on a page of a list."""
+"""Events on a page of a list, transactions on a page of a story."""
+
+LISTED: Final = 100
+"""Events of one transaction that are listed beside its first."""
 
 BARS: Final = 13
 """State bars that are drawn at most: of the installation, and of what belongs to it."""
@@ -68,18 +74,22 @@ class Story:
 
     Args:
         answer: Why it is as it is, whatever filters the list has.
+        asked: The newest that the filters let pass; None where there are none.
         history: All that happened.
         groups: What of it is on this page, by transaction, the newest first.
-        hosts: Every host it had, the present one first.
+        hosts: Every host that the answer's row had, the present one first.
+        elsewhere: The hosts of what else was found.
         bars: Its states over time.
         bars_left_out: Rows whose states are not drawn.
         older: `seq` that the next page begins below; None on the last.
     """
 
     answer: Answer | None
+    asked: Answer | None
     history: History
     groups: tuple[Group, ...]
     hosts: tuple[str, ...]
+    elsewhere: tuple[str, ...]
     bars: charts.Drawing
     bars_left_out: int
     older: int | None
@@ -105,36 +115,81 @@ def story_of(
         return None
     found = journal.history(connection, query) if query.filters else whole
     records = () if found is None else found.records
-    shown = [each for each in records if before is None or each.seq < before][-ROWS:]
-    is_last = not shown or shown[0].seq == records[0].seq
-    bars, left_out = _bars(whole.records, now)
+    newest_first = records[::-1]
+    if before is not None:
+        numbers = [each.seq for each in newest_first]
+        start = numbers.index(before) + 1 if before in numbers else len(numbers)
+        newest_first = newest_first[start:]
+    shown, older = _page_of(newest_first)
+    # Of a transaction not all is known of each row that happened to it.
+    is_whole = whole.taken_for is not Kind.TRANSACTION
+    bars, left_out = _bars(whole.records if is_whole else (), now)
+    answer = journal.why(connection, unfiltered)
+    own, other = _hosts(whole.records, None if answer is None else answer.record)
     return Story(
-        answer=journal.why(connection, unfiltered),
+        answer=answer,
+        asked=journal.why(connection, query) if query.filters else None,
         history=whole,
-        groups=tuple(groups_of(connection, list(reversed(shown)))),
-        hosts=_hosts(whole.records),
+        groups=tuple(groups_of(connection, shown)),
+        hosts=own,
+        elsewhere=other,
         bars=bars,
         bars_left_out=left_out,
-        older=None if is_last else shown[0].seq,
+        older=older,
     )
+
+
+def _page_of(records: Sequence[Record]) -> tuple[list[Record], int | None]:
+    """Return whole transactions for one page, and the number that it ends with.
+
+    None where nothing is older.
+    """
+    shown: list[Record] = []
+    by_transaction = groupby(records, key=lambda it: it.event.transaction_id or it.seq)
+    for number, (_, its) in enumerate(by_transaction):
+        if number == ROWS:
+            return shown, shown[-1].seq
+        shown += its
+    return shown, None
 
 
 def _bars(records: Sequence[Record], now: datetime) -> tuple[charts.Drawing, int]:
     moments = [each.event.occurred_at for each in records]
     first = min(moments, default=now)
     # Room for the time before the first record, of which nothing is known.
-    room = max((now - first) / 20, timedelta(hours=1))
+    room = max((now - first) / 20, timedelta(minutes=1))
     start = max(first, EARLIEST + room) - room
     bars = journal.bars_of(records, start=start, end=max(now, first))
-    bars.sort(key=lambda bar: bar.association != "installation")
+    bars.sort(key=lambda bar: (bar.association != OWN, _is_gone(bar)))
     drawing = charts.state_bars(bars[:BARS], start=start, end=max(now, first))
     return drawing, max(len(bars) - BARS, 0)
 
 
-def _hosts(records: Sequence[Record]) -> tuple[str, ...]:
-    """Return each host once, the last told first."""
-    told = [each.event.jira_hostname for each in reversed(records)]
-    return tuple(dict.fromkeys(host_in(host) for host in told if host))
+def _is_gone(bar: Bar) -> bool:
+    return bool(bar.spans) and bar.spans[-1].state is State.ABSENT
+
+
+def _hosts(
+    records: Sequence[Record], answer: Record | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the hosts of the answer's row, and those of others, the last told first.
+
+    Rows that bear its Jira integration id count as its own.
+    """
+    own: dict[str, None] = {}
+    other: dict[str, None] = {}
+    for event in (each.event for each in reversed(records)):
+        if event.jira_hostname:
+            is_own = answer is None or _is_akin(event, answer.event)
+            (own if is_own else other)[shown_host(event.jira_hostname)] = None
+    return tuple(own), tuple(host for host in other if host not in own)
+
+
+def _is_akin(event: Event, other: Event) -> bool:
+    if event.jira_integration_id is not None:
+        return event.jira_integration_id == other.jira_integration_id
+    ids = (event.association, event.subject_id)
+    return ids == (other.association, other.subject_id)
 
 
 def groups_of(connection: Connection, records: Sequence[Record]) -> list[Group]:
@@ -151,7 +206,8 @@ def groups_of(connection: Connection, records: Sequence[Record]) -> list[Group]:
                 Group(first=each, others=(), unshown=0, summary="") for each in its
             ]
             continue
-        first, *others = sorted(its, key=lambda it: it.event.association != OWN)
+        first, *rest = sorted(its, key=lambda it: it.event.association != OWN)
+        others = rest[:LISTED]
         counts = Counter(
             {(it.association, it.action): it.count for it in done[transaction]}
         )

@@ -7,6 +7,9 @@
   const go = (step) => {
     const all = items();
     if (!all.length) return;
+    // From the item that has the focus, be it by Tab or by a click.
+    const focused = all.findIndex((item) => item.contains(document.activeElement));
+    if (focused >= 0) at = focused;
     at = Math.min(Math.max(at + step, 0), all.length - 1);
     const link = all[at].querySelector("a.event");
     if (link) link.focus();
