@@ -256,7 +256,7 @@ def test_what_no_filter_lets_pass_is_nothing_found(
     assert [each.exit_code for each in (listed, asked, places)] == [3, 3, 3]
     assert f"nothing that is recorded of '{HOST}' is as asked for" in listed.stderr
     assert f"nothing that is recorded of '{HOST}' is as asked for" in asked.stderr
-    assert "no change of those that are asked for is without a reason" in places.stderr
+    assert "every change that is asked for has a reason" in places.stderr
 
 
 def test_an_actor_is_no_answer_to_why_but_has_a_history(
@@ -286,7 +286,8 @@ def test_a_cut_list_says_so(file_url: str, events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_qualifiers(shell: str) -> None:
+def test_a_shell_completes_words(shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_HYDRO_HOOKS_COMPLETE", f"{shell}_complete")
     class_ = get_completion_class(shell)
     assert class_ is not None
     complete = class_(hydro_hooks, {}, "hydro-hooks", "_HYDRO_HOOKS_COMPLETE")
@@ -296,11 +297,10 @@ def test_a_shell_completes_qualifiers(shell: str) -> None:
         return {item.value for item in found}
 
     assert {"why", "history", "unattributed"} <= offered(incomplete="")
-    assert offered("history", incomplete="act") == {"actor:", "action:"}
-    assert offered("history", incomplete="action:d") == {
-        "action:disable",
-        "action:destroy",
-    }
+    # To bash, a colon ends a word.
+    words = {"action:disable", "action:destroy"} if shell != "bash" else set()
+    assert offered("history", incomplete="action:d") == words
+    assert offered("history", incomplete="actor") == set()
     assert offered("history", "--action", incomplete="en") == {"enable"}
     assert offered("history", incomplete="acme") == set()
     assert complete.source()

@@ -416,6 +416,71 @@ def test_an_installation_is_told_to_its_end_under_its_old_host(engine: Engine) -
     assert history(engine, HOST) == [created.id, renamed.id]
 
 
+def test_a_host_left_to_another_customer_is_told_of_that_one(engine: Engine) -> None:
+    moved = installation(Action.ENABLE, day=3, jira_hostname="https://b.jira.com")
+    here = {"subject_id": "20", "jira_integration_id": 20}
+    disabled = installation(Action.DISABLE, day=2, github_actor="angry", **here)
+    settle(engine, installation(Action.CREATE), disabled, moved)
+
+    assert answer(engine, HOST) == disabled
+    assert answer(engine, "b.jira.com") == moved
+    found = why(engine, HOST)
+    assert found is not None
+    assert [each.event for each in found.others] == [moved]
+
+
+def test_what_belongs_to_an_installation_is_found_by_each_of_its_hosts(
+    engine: Engine,
+) -> None:
+    b = {"jira_hostname": "https://b.jira.com"}
+    mine = [
+        installation(Action.CREATE),
+        subscription(Action.CREATE, day=1),
+        installation(Action.ENABLE, day=2, **b),
+        subscription(Action.CREATE, day=3, subject_id="8", **b),
+        installation(Action.DESTROY, day=4, **b),
+    ]
+    later = subscription(
+        Action.CREATE, day=6, subject_id="9", jira_hostname="https://c"
+    )
+    settle(engine, *mine, later)  # of whoever has the same number since
+
+    ids = [each.id for each in mine]
+    assert history(engine, HOST) == ids
+    assert history(engine, "b.jira.com") == ids
+
+
+def test_of_a_transaction_its_own_events_are_listed(engine: Engine) -> None:
+    shared = new_id()
+    before, after = installation(Action.CREATE), installation(Action.ENABLE, day=2)
+    its = [
+        installation(Action.DISABLE, day=1, transaction_id=shared),
+        subscription(Action.DESTROY, day=1, transaction_id=shared),
+    ]
+    settle(engine, before, *its, after)
+
+    assert history(engine, shared) == [each.id for each in its]
+    with engine.connect() as connection:
+        newest = journal.newest_first(connection, asked(shared))
+        assert [each.event.id for each in newest] == [each.id for each in its[::-1]]
+
+
+def test_what_a_gateway_got_late_does_not_count_for_the_last(gateway: Engine) -> None:
+    created, disabled = installation(Action.CREATE), installation(Action.DISABLE, day=1)
+    enabled = installation(Action.ENABLE, day=2)
+    receive(gateway, created, enabled)
+    receive(gateway, disabled)  # it was refused at first, and redriven
+
+    found = why(gateway, HOST)
+    assert found is not None
+    assert found.record is not None
+    assert found.before is not None
+    assert found.record.event == enabled
+    assert found.before.event == disabled
+    assert found.is_present
+    assert history(gateway, HOST) == [created.id, disabled.id, enabled.id]
+
+
 def test_a_key_given_away_again_does_not_mix_two_customers(engine: Engine) -> None:
     gone = installation(Action.DESTROY, day=1)
     other = installation(Action.CREATE, day=2, jira_hostname="https://other.jira.com")

@@ -186,7 +186,7 @@ def test_a_number_of_two_systems_offers_the_other_reading(engine: Engine) -> Non
 
     assert "10 was taken for a Jira integration id" in told(page)
     assert "?q=10+as:github" in page.text
-    assert "10 as:github was taken for a GitHub installation id" in told(other)
+    assert "10 was taken for a GitHub installation id" in told(other)
 
 
 def test_filters_and_actors_make_lists(here: str, events: list[Event]) -> None:
@@ -207,7 +207,7 @@ def test_nothing_found_suggests_hosts_like_it(here: str) -> None:
     unknown = get(f"{here}/events/{new_id()}")
 
     assert answer.status_code == unknown.status_code == 404
-    assert "Nothing is held of “test-hots.jira.com”" in told(answer)
+    assert "No events are recorded for “test-hots.jira.com”" in told(answer)
     assert "Hosts like it: test-host.jira.com" in told(answer)
     assert "Records are held since 1 March 2026, 12:00 UTC" in told(answer)
 
@@ -418,7 +418,8 @@ def test_exports_stream_all_of_it_and_are_logged(
 
     ids = re.findall(r'^"?\{?"?(?:id": ")?([0-9a-f-]{36})', answer.text, re.MULTILINE)
     assert ids == [each.id for each in reversed(many)]
-    assert f'filename="search.{form}"' in answer.headers["Content-Disposition"]
+    name = {"csv": "search.csv", "json": "search.jsonl"}[form]
+    assert f'filename="{name}"' in answer.headers["Content-Disposition"]
     assert "Content-Length" not in answer.headers
     assert f"/search.{form} is exported to 127.0.0.1: 'action:enable'" in caplog.text
 
@@ -653,7 +654,7 @@ def test_only_filters_narrow_down_the_places(here: str) -> None:
 
     assert answer.status_code == 400
     assert "is no qualifier" in told(answer)
-    assert "No change of those that are asked for is without a reason" in told(none)
+    assert "Every change that is asked for has a reason" in told(none)
 
 
 def test_pages_are_mounted_inside_another_blueprint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -29,6 +30,11 @@ _QUALIFIERS: Final = {
 }
 """What --NAME of a search takes; the same as the word NAME:VALUE in its text."""
 
+_WHOLE: Final = (
+    *(f"action:{action.value}" for action in Action),
+    *(f"as:{kind.value}" for kind in Kind),
+    *(f"of:{name}" for name in ("installation", "subscription")),
+)
 _QUALIFIED: Final = re.compile(
     rf"\s(?:{'|'.join([*_QUALIFIERS, 'as', 'of'])}):", re.IGNORECASE
 )
@@ -56,7 +62,15 @@ def words_argument(*, required: bool) -> Callable[[AnyCommand], AnyCommand]:
         nargs=-1,
         required=required,
         metavar="WORDS" if required else "[WORDS]",
+        shell_complete=_qualifiers,
     )
+
+
+def _qualifiers(_context: object, _parameter: object, incomplete: str) -> list[str]:
+    """Offer whole words alone: a shell puts a blank after what it completes."""
+    if os.environ.get("_HYDRO_HOOKS_COMPLETE", "").startswith("bash"):
+        return []  # to bash a colon ends a word
+    return [word for word in _WHOLE if incomplete and word.startswith(incomplete)]
 
 
 def lookup_options(command: AnyCommand) -> AnyCommand:
