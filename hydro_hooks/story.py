@@ -99,8 +99,12 @@ def sentence(record: Record, *, is_present: bool = False) -> str:
         parts.append(f"note {_quoted(event.note)}")
     told = "; ".join(parts)
     if event.association != "installation":
-        told = f"{subject_of(event).capitalize()}: {told[0].lower()}{told[1:]}"
+        told = f"{_capital(subject_of(event))}: {told[0].lower()}{told[1:]}"
     return f"{told}. {delivery_of(record)}".rstrip()
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def delivery_of(record: Record) -> str:

@@ -278,6 +278,75 @@ def test_hosts_like_a_mistyped_one_are_told(file_url: str, events: list[Event]) 
     assert f"hosts like it:  {HOST}\n" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "typed",
+    ["est-host.jira.com", "tset-host.jira.com", "test-host1.jira.com", "xtest-host"],
+)
+def test_a_letter_that_is_wrong_anywhere_in_a_name_is_no_hindrance(
+    file_url: str, file_engine: Engine, typed: str
+) -> None:
+    hosts = [f"https://test-host{number}.jira.com" for number in range(2, 400)]
+    settle(
+        file_engine,
+        *(
+            installation(Action.CREATE, subject_id=str(n), jira_hostname=host)
+            for n, host in enumerate(["https://test-host.jira.com", *hosts])
+        ),
+    )
+    asked = typed if typed != "xtest-host" else "test-hot399.jira.com"
+    result = run("why", asked, "--database", file_url)
+
+    expected = HOST if typed != "xtest-host" else hosts[-1]
+    assert expected in result.stderr.partition("hosts like it:")[2]
+
+
+@pytest.mark.parametrize(
+    "pasted", ["<https://test-host.jira.com>", "test-host.jira.com:443,"]
+)
+def test_a_host_is_found_with_what_it_was_pasted_with(
+    file_url: str, events: list[Event], pasted: str
+) -> None:
+    assert events
+    assert run("why", pasted, "--database", file_url).exit_code == 0
+
+
+def test_lines_of_several_customers_name_them(
+    file_url: str, events: list[Event]
+) -> None:
+    assert events
+    result = run("history", "--database", file_url)
+
+    assert [f"{HOST}: inst" in each for each in result.stdout.splitlines()[:2]] == [
+        True,
+        True,
+    ]
+    assert f"{OTHER_HOST}: installation 20" in result.stdout
+
+
+def test_places_without_a_reason_take_words(file_url: str, events: list[Event]) -> None:
+    assert events
+    there = ("--database", file_url)
+    result = run("unattributed", "since:2026-03-02 action:disable", *there)
+    wrong = run("unattributed", HOST, *there)
+
+    assert "1 change" in result.stdout
+    assert wrong.exit_code == 2
+    assert "is no qualifier; only these narrow it down" in wrong.stderr
+
+
+def test_other_installations_of_a_host_are_told(
+    file_url: str, file_engine: Engine
+) -> None:
+    settle(
+        file_engine,
+        installation(Action.DISABLE, subject_id="40", jira_integration_id=40),
+        installation(Action.ENABLE, day=1),
+    )
+    result = run("why", HOST, "--database", file_url)
+
+    assert f"also:     {HOST}: installation 40 is disabled since" in result.stdout
+
+
 def test_a_cut_list_says_so(file_url: str, events: list[Event]) -> None:
     result = run("history", "--limit", "2", "--json", "--database", file_url)
 

@@ -39,7 +39,7 @@ from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event, new_id
 from hydro_hooks.exports import RECORD_FIELDS
 from hydro_hooks.testing.gateway import LocalGateway
-from hydro_hooks.transition import Action
+from hydro_hooks.transition import Action, State
 from hydro_hooks.web import create_server, pages, with_token
 from hydro_hooks.web.reading import reading
 from hydro_hooks.web.stories import ROWS
@@ -187,6 +187,128 @@ def test_a_number_of_two_systems_offers_the_other_reading(engine: Engine) -> Non
     assert "10 was taken for a Jira integration id" in told(page)
     assert "?q=10+as:github" in page.text
     assert "10 was taken for a GitHub installation id" in told(other)
+
+
+def test_customers_that_share_a_host_are_told_one_by_one(engine: Engine) -> None:
+    other = {"subject_id": "40", "jira_integration_id": 40}
+    moved = installation(Action.CREATE, day=3, jira_hostname="https://b.jira.com")
+    settle(
+        engine,
+        installation(Action.CREATE),
+        installation(Action.DISABLE, day=1, **other),
+        moved,
+    )
+    with site(engine) as url:
+        page = told(get(f"{url}/search", q=HOST))
+        new = told(get(f"{url}/search", q="b.jira.com"))
+
+    assert page.startswith("test-host.jira.com · hydro_hooks")
+    assert "Disabled since 2 March 2026, 12:00 UTC by a Jira webhook" in page
+    assert "Formerly" not in page
+    assert "b.jira.com" not in page  # a create: the number was given away again
+    assert new.startswith("b.jira.com · hydro_hooks")
+
+
+def test_a_subscription_is_not_told_as_the_customer(engine: Engine) -> None:
+    settle(engine, subscription(Action.DISABLE, state=State.DISABLED))
+    with site(engine) as url:
+        page = told(get(f"{url}/search", q=HOST))
+
+    assert "Subscription 7 (GitHub installation 10): disabled since 1 March" in page
+    assert "Of the installation itself nothing is recorded." in page
+
+
+def test_a_large_transaction_is_one_entry_that_begins_with_the_installation(
+    engine: Engine,
+) -> None:
+    shared = new_id()
+    gone = [
+        subscription(Action.DESTROY, day=1, subject_id=str(n), transaction_id=shared)
+        for n in range(3 * ROWS)
+    ]
+    lost = installation(Action.DISABLE, day=1, transaction_id=shared)
+    settle(engine, installation(Action.CREATE), lost, *gone)
+    with site(engine) as url:
+        page = get(f"{url}/search", q=HOST)
+
+    assert page.text.count("<tr data-item>") == 2
+    assert "installation 19 with 150 subscriptions destroyed" in told(page)
+    assert "Older events" not in told(page)
+    assert "50 more: all of this transaction" in told(page)
+
+
+def test_with_filters_both_the_state_and_the_newest_that_fits_are_told(
+    here: str,
+) -> None:
+    page = told(get(f"{here}/search", q=f"{HOST} action:enable"))
+    none = told(get(f"{here}/search", q=f"{HOST} actor:nobody"))
+
+    assert "Disabled since 3 March 2026" in page
+    assert f"The newest that is as asked for ({HOST} action:enable): inst" in page
+    assert "Enabled on 2 March 2026, 12:00 UTC" in page
+    assert "there is none." in none
+
+
+def test_letters_that_nobody_sees_or_that_turn_others_round_are_shown(
+    engine: Engine,
+) -> None:
+    settle(
+        engine,
+        installation(Action.CREATE, github_actor="\u202egnp.exe", note="a\u200bb"),
+    )
+    with site(engine) as url:
+        page = get(f"{url}/search", q=HOST)
+
+    assert r"GitHub user \u202egnp.exe" in told(page)
+    assert r"a\u200bb" in told(page)
+    assert not set("\u202e\u200b") & set(page.text)
+
+
+def test_hosts_and_reasons_that_are_odd_lead_to_what_is_theirs(engine: Engine) -> None:
+    host, reason = 'https://quo"te.example', 'say "hi"'
+    settle(
+        engine,
+        installation(Action.DISABLE, jira_hostname=host, reason=reason),
+        installation(Action.DISABLE, subject_id="60", jira_hostname="/evil"),
+    )
+    with site(engine) as url:
+        start = get(url).text
+        links = {unescape(it) for it in re.findall(r'href="(/search\?q=[^"]*)"', start)}
+        pages_there = [get(f"{url}{link}") for link in sorted(links)]
+
+    assert [each.status_code for each in pages_there] == [200] * len(links)
+    assert ">/evil</a>" in start
+
+
+def test_what_took_several_tries_is_told(engine: Engine) -> None:
+    settle(engine, installation(Action.DISABLE))
+    with engine.begin() as connection:
+        connection.execute(tables.journal.update().values(attempts=7, settled_by="r:1"))
+    with site(engine) as url:
+        page = get(f"{url}/search", q=HOST)
+        event = re.search(r'href="(/events/[^"]+)"', page.text)
+        assert event is not None
+        shown = told(get(f"{url}{event[1]}"))
+
+    tries = "delivered on 1 March 2026, 12:00 UTC, at try 7."
+    assert f"This event was {tries}" in told(page)
+    assert "Delivered by r:1 on 1 March 2026, 12:00 UTC , at try 7." in shown
+
+
+def test_what_is_no_page_says_so(here: str) -> None:
+    for path in ("/nope", "/events/zzz"):
+        answer = get(f"{here}{path}")
+
+        assert answer.status_code == 404
+        assert 'role="search"' in answer.text
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_a_password_that_is_no_base64_is_refused(engine: Engine) -> None:
+    with site(engine, guard=with_token(TOKEN)) as url:
+        answer = requests.get(url, headers={"Authorization": b"Basic \xff"}, timeout=30)
+
+    assert answer.status_code == 401
 
 
 def test_filters_and_actors_make_lists(here: str, events: list[Event]) -> None:

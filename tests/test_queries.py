@@ -17,6 +17,7 @@ from hydro_hooks.journal import (
     Query,
     Unattributed,
     query_in,
+    quoted,
     span_in,
 )
 from hydro_hooks.transition import Action
@@ -54,6 +55,10 @@ NOW = datetime(2026, 8, 20, 9, 30, 15, 500, tzinfo=UTC)
         ("557058:0f9b", Query(text="557058:0f9b")),
         ("https:acme", Query(text="https:acme")),
         ('"action:disable"', Query(text="action:disable")),
+        ("Action:Disable", Query(filters=Filters(actions=(Action.DISABLE,)))),
+        ("of:installation", Query(filters=Filters(association="installation"))),
+        (r'reason:"say \"hi\""', Query(filters=Filters(reason='say "hi"'))),
+        ("ari:cloud:x", Query(text="ari:cloud:x")),
     ],
 )
 def test_a_line_is_words_and_qualifiers(line: str, query: Query) -> None:
@@ -71,11 +76,22 @@ def test_a_line_is_words_and_qualifiers(line: str, query: Query) -> None:
         ("until:", "until: has no value"),
         ('reason:""', "reason: has no value"),
         ("actor:a actor:b", "actor: is given twice"),
+        ("acton:disable", "acton: is no qualifier; did you mean action:?"),
+        ('reason:"jira webhook', '"jira has a quote that is not closed'),
+        ("since:2026-09-01 until:2026-08-01", "since: 2026-09-01 00:00:00.* is after"),
     ],
 )
 def test_a_qualifier_that_cannot_be_is_refused_by_name(line: str, problem: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^{problem}"):
         query_in(line, now=NOW)
+
+
+def test_a_quoted_text_is_the_same_word_again() -> None:
+    for text in ('say "hi"', "action:x", "a b", 'b\\"c d', '"x"', "acton:y", "back\\s"):
+        word = quoted(text)
+
+        assert query_in(word, now=NOW).text == text
+        assert query_in(f"reason:{word}", now=NOW).filters.reason == text
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def readings_of(text: str, kind: Kind | None) -> list[Reading]:
     number = uuid_in(text)
     readings = [Reading(each, (storable(text),)) for each in NUMBERS]
     is_host = any(mark in text for mark in "./:")
-    if host_in(text):
+    if is_host or host_in(as_pasted(text)):
         readings.insert(0 if is_host else 2, Reading(Kind.HOST, _spellings(text)))
     if number is not None:  # only then, or PostgreSQL refuses to compare it with a UUID
         both = (Kind.EVENT, Kind.TRANSACTION)
@@ -87,6 +87,8 @@ def uuid_in(text: str) -> str | None:
 def _spellings(text: str) -> tuple[str, ...]:
     """Return the ways in which apps write this host, in small letters."""
     host = host_in(as_pasted(text))
+    if not host:  # such as a path, which some app has stored for a host
+        return (storable(lower(text)),)
     names = {lower(host), host.lower()}  # some databases know those of ASCII alone
     spellings = [lower(text).rstrip("/")] + [
         f"{scheme}{name}{slash}"

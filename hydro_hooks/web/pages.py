@@ -110,9 +110,9 @@ def create_pages_app(
 ) -> Flask:
     """Return the pages as an app of their own; arguments as for `pages()`."""
     app = Flask("hydro_hooks.web", static_folder=None)
-    app.register_blueprint(pages(engine, secrets=secrets, guard=guard))
-    app.register_error_handler(HTTPStatus.NOT_FOUND, _no_such_page)
-    app.after_request(_with_headers)
+    its = pages(engine, secrets=secrets, guard=guard)
+    its.add_url_rule("/<path:path>", endpoint="other", view_func=_no_such_page)
+    app.register_blueprint(its)
     return app
 
 
@@ -297,11 +297,11 @@ def _bad_query(error: ConfigurationError) -> tuple[str, int]:
     return told, HTTPStatus.BAD_REQUEST
 
 
-def _no_such_page(_error: Exception) -> tuple[str, int]:
+def _no_such_page(path: str) -> tuple[str, int]:
     told = _rendered(
         "problem.html",
         title="There is no such page",
-        problem="The search finds hosts, ids, events and actors.",
+        problem=f"/{path} leads nowhere; the search finds hosts, ids and actors.",
     )
     return told, HTTPStatus.NOT_FOUND
 
