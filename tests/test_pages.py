@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -643,6 +644,25 @@ def test_the_command_serves_the_pages_until_it_is_told_to_end(tmp_path: Path) ->
     assert url.endswith("/")
     assert "Disabled since 1 March 2026" in told(page)
     assert code == 0
+
+
+def test_a_file_that_goes_away_is_missed_and_not_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a b?%.db"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
+    tables.create_tables(engine)
+    settle(engine, installation(Action.DISABLE))
+    engine.dispose()
+    url = f"sqlite:///{path}".replace("?", "%3F")
+    with started("web", "--port", "0", "--database", url, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        place = process.stdout.readline().strip()
+        there = get(f"{place}search", q=HOST).status_code
+        path.unlink()
+        gone = [get(place).status_code for _ in range(3)]
+
+    assert there == 200
+    assert gone == [503] * 3
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(
