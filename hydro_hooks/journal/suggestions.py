@@ -24,6 +24,8 @@ _SHORTEST: Final = 2
 _LONGEST: Final = 24
 """Letters of a name of which one may be wrong."""
 
+_ENDS: Final = (func.min, func.max)  # which an index has
+
 _LETTERS: Final = f"{string.ascii_lowercase}{string.digits}-"
 _ALIKE: Final = 0.6
 _LAST: Final = "\U0010ffff"
@@ -67,17 +69,30 @@ def _one_letter_off(host: str) -> set[str]:
 
 
 def _held_among(connection: Connection, hosts: Collection[str]) -> list[str]:
-    """Return those of the hosts that are held, with whatever scheme."""
+    """Return those of the hosts that are held."""
     found: dict[str, None] = {}
     for table, _ in held(connection):
         host = lower_host(table)
-        for scheme in SCHEMES:
+        for scheme in _schemes_of(connection, host):
             spelled = sorted(storable(f"{scheme}{each}") for each in hosts)
             for start in range(0, len(spelled), CHUNK):
                 some = host.in_(spelled[start : start + CHUNK])
                 chosen = select(host).where(some).distinct().limit(MOST)
                 found.update(dict.fromkeys(connection.scalars(chosen)))
     return list(found)
+
+
+def _schemes_of(connection: Connection, host: ColumnElement[str]) -> Iterator[str]:
+    """Yield how hosts are written here: with `https://`, mostly."""
+    for scheme in SCHEMES:
+        of_it = (host >= scheme, host < scheme + _LAST)
+        ends = [connection.scalar(select(of(host)).where(*of_it)) for of in _ENDS]
+        if any(end is not None and _scheme_of(end) == scheme for end in ends):
+            yield scheme
+
+
+def _scheme_of(host: str) -> str:
+    return next(scheme for scheme in SCHEMES if host.startswith(scheme))
 
 
 def _lengths(longest: int) -> Iterator[int]:
