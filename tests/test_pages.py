@@ -266,7 +266,7 @@ def test_letters_that_nobody_sees_or_that_turn_others_round_are_shown(
 
 
 def test_hosts_and_reasons_that_are_odd_lead_to_what_is_theirs(engine: Engine) -> None:
-    host, reason = 'https://quo"te.example', 'say "hi"'
+    host, reason = 'https://odd"host.example', 'say "hi"'
     settle(
         engine,
         installation(Action.DISABLE, jira_hostname=host, reason=reason),
