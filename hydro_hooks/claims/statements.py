@@ -140,8 +140,11 @@ def ready(dialect: str, *, from_the_bottom: bool) -> Select[Any]:
 _NEEDED: Final = (
     outbox.c.seq,
     cast(outbox.c.id, Text).label("id"),  # drivers make an object of a UUID first
-    *(outbox.c.aggregateid, outbox.c.type, outbox.c.payload),
-    *(outbox.c.association, outbox.c.subject_id),
+    outbox.c.aggregateid,
+    outbox.c.type,
+    outbox.c.payload,
+    outbox.c.association,
+    outbox.c.subject_id,
 )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL
 
 from hydro_hooks import journal
 from hydro_hooks.cli.database import connected
 from hydro_hooks.cli.listing import write_places, write_records
+from hydro_hooks.cli.nothing import end_with_none_of_it, end_with_nothing
 from hydro_hooks.cli.parameters import (
     app_settings,
     database_option,
@@ -45,7 +45,6 @@ from hydro_hooks.story import (
     coverage_line,
     field_lines,
     group_of,
-    line,
     moment,
 )
 
@@ -84,9 +83,9 @@ def why(
     with connected(database) as connection:
         answer = journal.why(connection, query, at=at)
         if answer is None:
-            _end_with_nothing(connection, query)
+            end_with_nothing(connection, query)
         if answer.record is None:
-            _end_with_none_of_it(connection, query, at, answer.after)
+            end_with_none_of_it(connection, query, at, answer.after)
     _say_what_else(query.text, answer.taken_for, answer.also)
     if as_json:
         write_json(fields_of_answer(answer, at))
@@ -124,9 +123,9 @@ def history(
     with connected(database) as connection:
         found = journal.history(connection, query, at=at, limit=limit)
         if found is None:
-            _end_with_nothing(connection, query)
+            end_with_nothing(connection, query)
         if not found.records:
-            _end_with_none_of_it(connection, query, at)
+            end_with_none_of_it(connection, query, at)
     if found.taken_for is not None:
         _say_what_else(query.text, found.taken_for, found.also)
     if found.older is None:
@@ -198,9 +197,10 @@ def show(event_id: str, database: URL, *, raw: bool, as_json: bool) -> None:
     with connected(database) as connection:
         record = journal.by_event_id(connection, event_id)
         if record is None:
-            _end_with_nothing(connection, Query(text=event_id, kind=Kind.EVENT))
+            end_with_nothing(connection, Query(text=event_id, kind=Kind.EVENT))
         request = journal.request_of(connection, record) if raw else None
-        company = journal.companions(connection, record)
+        is_for_people = not (raw or as_json)
+        company = journal.companions(connection, record) if is_for_people else ()
     if raw:
         _show_raw(record, request, as_json=as_json)
     elif as_json:
@@ -271,36 +271,3 @@ def _check_named(query: Query) -> None:
     if not query.text:
         message = "it is empty; give a host, a URL or an id"
         raise click.BadParameter(message, param_hint="WORDS")
-
-
-def _end_with_nothing(connection: Connection, query: Query) -> NoReturn:
-    text, kind = query.text, query.kind
-    of_actor = replace(query, kind=Kind.ACTOR)
-    if kind in {None, Kind.ACTOR} and journal.history(connection, of_actor, limit=1):
-        say(f"{text!r} is an actor; history tells what was done by that name")
-        raise click.exceptions.Exit(NOTHING_FOUND)
-    sought = "a host, an id of Jira or GitHub, an event, a transaction or an actor"
-    say(f"nothing is found of {text!r} as {sought if kind is None else KINDS[kind]}")
-    near = journal.near_hosts(connection, text) if kind in {None, Kind.HOST} else []
-    if near:
-        say(f"hosts like it:  {', '.join(near)}")
-    say(coverage_line(journal.coverage(connection)))
-    raise click.exceptions.Exit(NOTHING_FOUND)
-
-
-def _end_with_none_of_it(
-    connection: Connection,
-    query: Query,
-    at: datetime | None,
-    first: Record | None = None,
-) -> NoReturn:
-    held = journal.coverage(connection)
-    of_it = f" of {query.text!r}" if query.text else ""
-    if query.filters:
-        say(f"nothing that is recorded{of_it} is as asked for; {coverage_line(held)}")
-    else:
-        when = "now" if at is None else moment(at)
-        say(f"nothing is recorded{of_it} by {when}; {coverage_line(held)}")
-    if first is not None:
-        say(f"the first record of it:  {line(first)}")
-    raise click.exceptions.Exit(NOTHING_FOUND)

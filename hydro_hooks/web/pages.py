@@ -8,14 +8,12 @@ write; its pages need nothing from elsewhere, and no JavaScript.
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
-from flask import Blueprint, Flask, Response, render_template, request
+from flask import Blueprint, Flask, Response, request
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,27 +31,14 @@ from hydro_hooks.story import KINDS
 from hydro_hooks.web.access import Guard, only_from_here
 from hydro_hooks.web.downloads import streamed
 from hydro_hooks.web.reading import reading
+from hydro_hooks.web.rendering import (
+    bad_query,
+    no_such_page,
+    rendered,
+    unavailable,
+    with_headers,
+)
 from hydro_hooks.web.stories import ROWS, Group, groups_of, overview, story_of
-
-logger = logging.getLogger(__name__)
-
-POLICY: Final = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-"""The Content-Security-Policy of every page."""
-
-_UNSEEN: Final = re.compile(
-    r"[\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
-)
-"""Letters without a shape of their own, and those that change the direction."""
-
-_HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 def pages(
@@ -86,10 +71,10 @@ def pages(
         blueprint.add_url_rule(rule, view_func=view, endpoint=view.__name__)
     if guard is not None:
         blueprint.before_request(guard)
-    blueprint.after_request(_with_headers)
-    blueprint.register_error_handler(ConfigurationError, _bad_query)
-    blueprint.register_error_handler(DatabaseError, _unavailable)
-    blueprint.register_error_handler(SQLAlchemyError, _unavailable)
+    blueprint.after_request(with_headers)
+    blueprint.register_error_handler(ConfigurationError, bad_query)
+    blueprint.register_error_handler(DatabaseError, unavailable)
+    blueprint.register_error_handler(SQLAlchemyError, unavailable)
     for value in (
         story.sentence,
         story.who_of,
@@ -111,7 +96,7 @@ def create_pages_app(
     """Return the pages as an app of their own; arguments as for `pages()`."""
     app = Flask("hydro_hooks.web", static_folder=None)
     its = pages(engine, secrets=secrets, guard=guard)
-    its.add_url_rule("/<path:path>", endpoint="other", view_func=_no_such_page)
+    its.add_url_rule("/<path:path>", endpoint="other", view_func=no_such_page)
     app.register_blueprint(its)
     return app
 
@@ -264,59 +249,7 @@ def _nothing(
 def _page(connection: Connection, template: str, **values: Any) -> str:
     """Return a page. Any: whatever its template shows."""
     values = {"held": journal.coverage(connection), "kinds": KINDS, **values}
-    return _rendered(template, **values)
-
-
-def _rendered(template: str, **values: Any) -> str:
-    """Return a page in which every letter is seen where it stands.
-
-    Names and notes are other people's text: letters that turn the direction of what
-    follows, or have no width, are told by their number. The templates have none.
-    """
-    text = render_template(f"hydro_hooks/{template}", **{"line": "", **values})
-    return text if text.isascii() else _UNSEEN.sub(_told, text)
-
-
-def _told(match: re.Match[str]) -> str:
-    return match[0].encode("unicode_escape").decode("ascii")
-
-
-def _with_headers(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
-
-
-def _bad_query(error: ConfigurationError) -> tuple[str, int]:
-    told = _rendered(
-        "problem.html",
-        title="That cannot be asked",
-        problem=str(error),
-        line=request.args.get("q", ""),
-    )
-    return told, HTTPStatus.BAD_REQUEST
-
-
-def _no_such_page(path: str) -> tuple[str, int]:
-    told = _rendered(
-        "problem.html",
-        title="There is no such page",
-        problem=f"/{path} leads nowhere; the search finds hosts, ids and actors.",
-    )
-    return told, HTTPStatus.NOT_FOUND
-
-
-def _unavailable(error: Exception) -> tuple[str, int]:
-    # Its text is left out of what is logged: a database quotes the values it refuses.
-    logger.error("the journal cannot be read: %s", type(error).__name__)
-    problem = "The database does not answer, or has no journal; hydro-hooks doctor says"
-    told = _rendered(
-        "problem.html",
-        title="The journal cannot be read",
-        problem=f"{problem} more.",
-        line="",
-    )
-    return told, HTTPStatus.SERVICE_UNAVAILABLE
+    return rendered(template, **values)
 
 
 def _now() -> datetime:
