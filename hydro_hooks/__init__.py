@@ -10,6 +10,8 @@ with because(Reason.STAFFTOOLS_API, github_actor="octocat"):
     session.commit()
 """
 
+import logging
+
 from hydro_hooks.cause import (
     INHERIT,
     Cause,
@@ -19,6 +21,7 @@ from hydro_hooks.cause import (
     carry,
     current_cause,
 )
+from hydro_hooks.creation import create_tables
 from hydro_hooks.errors import (
     ConfigurationError,
     DatabaseError,
@@ -33,7 +36,7 @@ from hydro_hooks.registration import Hooks, register
 from hydro_hooks.settings import Settings
 from hydro_hooks.signals import delivered, recorded, rejected
 from hydro_hooks.signing import HydroHmac, OutgoingRequest, Signer
-from hydro_hooks.tables import create_tables, metadata
+from hydro_hooks.tables import metadata
 from hydro_hooks.transition import Action, State
 
 __all__ = [
@@ -69,3 +72,6 @@ __all__ = [
     "subscription",
     "track",
 ]
+
+# What it has to say is the app's to show: the logger is "hydro_hooks".
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from types import TracebackType
 from typing import Final
 
 from sqlalchemy import Engine
 
+from hydro_hooks.cause import UNATTRIBUTED, cause_in, surround
+from hydro_hooks.creation import missing_tables
 from hydro_hooks.detection.recorder import OnFailure
 from hydro_hooks.errors import ConfigurationError, DatabaseError
 from hydro_hooks.event import Event
 from hydro_hooks.listeners import Listeners
 from hydro_hooks.models import TrackedModel, refuse_clash
 from hydro_hooks.settings import Settings
-from hydro_hooks.tables import missing_tables
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,9 @@ class Hooks:
 def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
     """Track models, from now on, in every session, engine and connection.
 
+    `HYDRO_REASON` and `HYDRO_GITHUB_ACTOR` of the environment are then in force where
+    no `because()` is.
+
     Args:
         models: Made by `installation()`, `subscription()` or `track()`.
         on_failure: What to do when events cannot be written: `raise` refuses the
@@ -81,7 +86,8 @@ def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
 
     Raises:
         ConfigurationError: Nothing to track, one model or association twice, or
-            tracked already with another meaning.
+            tracked already with another meaning; a variable that `because()` would
+            refuse.
     """
     if on_failure not in {"raise", "log"}:
         message = f"register(): on_failure is {on_failure!r}; give 'raise' or 'log'"
@@ -95,7 +101,10 @@ def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
     if Settings.from_env().is_disabled:
         logger.warning("TRACKING_DISABLED is set: nothing is recorded, nothing sent")
         return Hooks(models)
-    return _registry.add(models, on_failure)
+    cause = cause_in(os.environ)
+    handle = _registry.add(models, on_failure)
+    surround(cause)
+    return handle
 
 
 class _Registry:
@@ -128,6 +137,8 @@ class _Registry:
             if handle in self._handles:
                 self._handles.remove(handle)
                 self._listeners.detach(handle.models)
+                if not self._handles:
+                    surround(UNATTRIBUTED)
 
     def _known(self, models: tuple[TrackedModel, ...]) -> Hooks | None:
         """Return the handle on these very models; raise where they would clash."""

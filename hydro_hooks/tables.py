@@ -18,10 +18,8 @@ from sqlalchemy import (
     Boolean,
     Column,
     Computed,
-    Connection,
     DateTime,
     Dialect,
-    Engine,
     Index,
     Integer,
     LargeBinary,
@@ -31,14 +29,11 @@ from sqlalchemy import (
     Table,
     Text,
     cast,
-    inspect,
     text,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
-
-from hydro_hooks.errors import DatabaseError
 
 SHARDS: Final = 16
 """How many parts the outbox is delivered in; the events of one subject share one."""
@@ -265,6 +260,16 @@ shard: Final = Table(
 relay that starts anew tries at once. Below `mark` nothing is left and
 nothing will appear, but for what is put back: a relay looks there now and then."""
 
+meta: Final = Table(
+    "hydro_meta",
+    metadata,
+    Column("name", _text(100), primary_key=True),
+    Column("value", _text(255), nullable=False),
+    **_TABLE_OPTIONS,
+)
+"""What is known of the tables as a whole: their `version`, and until when `reconcile`
+found nothing that it did not record."""
+
 _gateway_journal: Final = journal.to_metadata(gateway_metadata)
 Index("ix_hydro_journal_request", _gateway_journal.c.request_id)
 
@@ -284,35 +289,3 @@ request: Final = Table(
     **_TABLE_OPTIONS,
 )
 """Requests that stored at least one event, byte for byte, with their signature."""
-
-
-def create_tables(bind: Engine | Connection) -> None:
-    """Create the tables of the app's database where they are missing.
-
-    For where migrations are not in use; Alembic takes `metadata` instead.
-
-    Args:
-        bind: An engine, or a connection, whose transaction is left to the caller.
-    """
-    metadata.create_all(bind)
-
-
-def create_gateway_tables(engine: Engine) -> None:
-    """Create the tables of the gateway's database where they are missing.
-
-    Raises:
-        DatabaseError: It is the database of an app, which has a journal of its own.
-    """
-    if inspect(engine).has_table(outbox.name):
-        message = (
-            f"the database has a table {outbox.name}, so it belongs to an app; give the"
-            " gateway a database of its own"
-        )
-        raise DatabaseError(message)
-    gateway_metadata.create_all(engine)
-
-
-def missing_tables(engine: Engine) -> list[str]:
-    """Return the names of the app's tables that the database does not have."""
-    there = set(inspect(engine).get_table_names())
-    return [name for name in metadata.tables if name not in there]

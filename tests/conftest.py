@@ -62,6 +62,8 @@ def _nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "HYDRO_APP",
         "HYDRO_SCHEMA",
         "HYDRO_DATABASE_URL",
+        "HYDRO_GITHUB_ACTOR",
+        "HYDRO_REASON",
         "TRACKING_DISABLED",
     ):
         monkeypatch.delenv(name, raising=False)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from databases import Database
 from sqlalchemy import Engine, text
 
-from hydro_hooks import tables
+from hydro_hooks import creation, tables
 
 PASSWORD = "hunter2"
 
@@ -18,7 +18,7 @@ PASSWORD = "hunter2"
 def own(database: Database) -> Iterator[Engine]:
     """Yield an engine on a database of the test's own, with our tables."""
     engine = database.engine()
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     yield engine
     engine.dispose()
 

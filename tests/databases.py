@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from hydro_hooks import tables
+from hydro_hooks import creation, tables
 
 KINDS = ("sqlite", "postgresql", "mariadb")
 SERVERS = {
@@ -117,7 +117,7 @@ def prepared_database(kind: str, folder: Path) -> Iterator[Database]:
     if kind == "sqlite":
         for database in empty_database(kind, folder):
             engine = database.engine()
-            tables.create_tables(engine)
+            creation.create_tables(engine)
             engine.dispose()
             yield database
         return
@@ -128,7 +128,7 @@ def prepared_database(kind: str, folder: Path) -> Iterator[Database]:
     engine = _prepared[kind]
     with engine.begin() as connection:
         {"postgresql": _clean_postgresql, "mariadb": _clean_mariadb}[kind](connection)
-        tables.create_tables(connection)  # where a test has dropped one
+        creation.create_tables(connection)  # where a test has dropped one
     yield Database(kind=kind, url=engine.url)
 
 

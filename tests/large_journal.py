@@ -17,7 +17,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, create_engine, func, insert, select
 
-from hydro_hooks import outbox, tables
+from hydro_hooks import creation, outbox, tables
 from hydro_hooks.event import Event
 from hydro_hooks.transition import Action, State
 
@@ -47,7 +47,7 @@ def actor_of(chance: random.Random, count: int) -> str:
 
 def fill(engine: Engine, count: int, *, tells: bool = False) -> None:
     """Fill the journal of an app's database, with as many events as are missing."""
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     with engine.connect() as connection:
         there = connection.scalar(select(func.count()).select_from(tables.journal))
     if there == count:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from hydro_hooks import claims, outbox, tables
+from hydro_hooks import claims, creation, outbox, tables
 from hydro_hooks.claims import Lease, Settlement
 from hydro_hooks.claims.faults import other_faults
 from hydro_hooks.claims.horizon import ANY, LOOK_SECONDS
@@ -568,7 +568,7 @@ def test_a_claim_waits_for_a_writer_instead_of_failing(database: Database) -> No
     if database.kind != "sqlite":
         pytest.skip("about SQLite's one lock for writers")
     engine = database.engine()
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     raw = engine.raw_connection()
     raw.cursor().execute("PRAGMA journal_mode = WAL")
     raw.close()

@@ -25,7 +25,7 @@ from test_journal import (
     subscription,
 )
 
-from hydro_hooks import tables
+from hydro_hooks import creation
 from hydro_hooks.cli.commands import hydro_hooks
 from hydro_hooks.event import new_id
 from hydro_hooks.transition import Action
@@ -66,7 +66,7 @@ def file_engine(tmp_path: Path) -> Iterator[Engine]:
     """Yield an app's database where the kind of database does not matter."""
     engine = create_engine(f"sqlite:///{tmp_path / 'one.db'}")
     begin_explicitly(engine)
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     yield engine
     engine.dispose()
 
@@ -79,7 +79,7 @@ def file_url(file_engine: Engine) -> str:
 @pytest.fixture
 def gateway_engine(tmp_path: Path) -> Iterator[Engine]:
     engine = create_engine(f"sqlite:///{tmp_path / 'gateway.db'}")
-    tables.create_gateway_tables(engine)
+    creation.create_gateway_tables(engine)
     yield engine
     engine.dispose()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from hydro_hooks import tables
+from hydro_hooks import creation
 
 # Loaded by the interpreter before anything else; stands for an environment in which
 # the modules were never installed.
@@ -65,7 +65,7 @@ def test_without_the_gateways_modules_one_line_says_which_extra_to_install(
 def test_the_other_commands_do_without_the_gateways_modules(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     engine = create_engine(f"sqlite:///{path}")
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     engine.dispose()
 
     result = run_without(

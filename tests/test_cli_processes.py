@@ -17,7 +17,7 @@ from scripted_gateway import ScriptedGateway
 from sqlalchemy import Engine, create_engine
 from test_journal import HOST, SECRET, installation, record, settle
 
-from hydro_hooks import claims, outbox, tables
+from hydro_hooks import claims, creation, outbox
 from hydro_hooks.claims import Wait
 from hydro_hooks.cli.commands import hydro_hooks
 from hydro_hooks.cli.waiting import waiting_lines
@@ -27,7 +27,7 @@ from hydro_hooks.transition import Action
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Engine]:
     engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}")
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     yield engine
     engine.dispose()
 

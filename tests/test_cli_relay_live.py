@@ -24,7 +24,7 @@ from sample_events import record, sample_events
 from scripted_gateway import SECRET, Scripted, ScriptedGateway
 from sqlalchemy import Engine, create_engine
 
-from hydro_hooks import tables
+from hydro_hooks import creation
 from hydro_hooks.cli.commands import hydro_hooks
 from hydro_hooks.cli.progress import progress_of, told
 from hydro_hooks.cli.terminal import StatusLine
@@ -42,7 +42,7 @@ COMMAND = [sys.executable, "-m", "hydro_hooks.cli", "relay"]
 def file_engine(tmp_path: Path) -> Iterator[Engine]:
     """Yield an app's database where the kind of database does not matter."""
     engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}")
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     yield engine
     engine.dispose()
 

@@ -22,7 +22,7 @@ from sample_events import ids_in, record, rows_in, sample_event, sample_events
 from scripted_gateway import SECRET, Received, Scripted, ScriptedGateway, failures
 from sqlalchemy import Engine, create_engine, event, update
 
-from hydro_hooks import outbox, schema, signals, tables
+from hydro_hooks import creation, outbox, schema, signals, tables
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event, new_id
 from hydro_hooks.relay import Counts, Relay
@@ -256,7 +256,7 @@ def test_several_shards_are_delivered_at_once(engine: Engine) -> None:
 
 def test_a_database_in_memory_is_worked_on_by_one_thread() -> None:
     engine = create_engine("sqlite://")
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     events = [sample_event(jira_integration_id=number) for number in range(40)]
     record(engine, events)
     with ScriptedGateway() as gateway:

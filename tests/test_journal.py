@@ -10,7 +10,7 @@ import pytest
 from databases import Database
 from sqlalchemy import Engine, delete, insert, select
 
-from hydro_hooks import journal, outbox, schema, tables
+from hydro_hooks import creation, journal, outbox, schema, tables
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.event import Event, new_id, storable
 from hydro_hooks.journal import Answer, Companions, Kind, Place, Query, query_in
@@ -142,7 +142,7 @@ def as_of_v0(event: Event) -> Event:
 @pytest.fixture
 def gateway(database: Database) -> Iterator[Engine]:
     engine = database.engine()
-    tables.create_gateway_tables(engine)
+    creation.create_gateway_tables(engine)
     yield engine
     engine.dispose()
 

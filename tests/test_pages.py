@@ -35,7 +35,7 @@ from test_journal import (
     subscription,
 )
 
-from hydro_hooks import outbox, tables
+from hydro_hooks import creation, outbox, tables
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event, new_id
 from hydro_hooks.exports import RECORD_FIELDS
@@ -387,7 +387,7 @@ def test_a_stored_request_is_shown_with_its_signature_checked_now(
     database: Database, secrets: tuple[str, ...], words: str
 ) -> None:
     engine = database.engine()
-    tables.create_gateway_tables(engine)
+    creation.create_gateway_tables(engine)
     event = installation(Action.CREATE)
     body = receive(engine, event)
     with site(engine, secrets=secrets) as url:
@@ -628,7 +628,7 @@ def test_a_gateway_has_pages_over_what_it_holds() -> None:
 
 def test_the_command_serves_the_pages_until_it_is_told_to_end(tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}")
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     settle(engine, installation(Action.DISABLE))
     engine.dispose()
 
@@ -649,7 +649,7 @@ def test_the_command_serves_the_pages_until_it_is_told_to_end(tmp_path: Path) ->
 def test_a_file_that_goes_away_is_missed_and_not_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "a b?%.db"
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     settle(engine, installation(Action.DISABLE))
     engine.dispose()
     url = f"sqlite:///{path}".replace("?", "%3F")
@@ -757,7 +757,7 @@ def test_rows_that_their_schema_does_not_number_have_bars_of_their_own(
     database: Database,
 ) -> None:
     engine = database.engine()
-    tables.create_gateway_tables(engine)
+    creation.create_gateway_tables(engine)
     for number, action in ((1, Action.CREATE), (2, Action.DESTROY)):
         event = subscription(action, subject_id=None, github_installation_id=number)
         receive(engine, event, name="jira.v0.Action")

@@ -24,7 +24,7 @@ from sqlalchemy import Engine, create_engine
 from test_cli import run
 from test_journal import HOST, installation, record, settle, subscription
 
-from hydro_hooks import tables
+from hydro_hooks import creation
 from hydro_hooks.event import Event, new_id
 from hydro_hooks.transition import Action
 
@@ -85,7 +85,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Ev
     """Yield an app's database with a customer's story, and the event that ended it."""
     folder = tmp_path_factory.mktemp("pages")
     engine = create_engine(f"sqlite:///{folder / 'app.db'}")
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     now = datetime.now(UTC).replace(microsecond=0)
 
     def ago(days: float, kind: Any, action: Action, **changes: Any) -> Event:

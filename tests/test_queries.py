@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from test_journal import HOST, installation, receive, record, reject, settle
 
-from hydro_hooks import journal, tables
+from hydro_hooks import creation, journal, tables
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event
 from hydro_hooks.journal import (
@@ -289,7 +289,7 @@ def test_hosts_like_one_that_is_not_held_are_suggested(
 
 def test_a_gateways_journal_is_searched_by_the_same_words(engine: Engine) -> None:
     tables.metadata.drop_all(engine)
-    tables.create_gateway_tables(engine)
+    creation.create_gateway_tables(engine)
     event = installation(Action.DISABLE, github_actor="octocat")
     receive(engine, event)
 

@@ -15,7 +15,7 @@ from sample_events import ids_in, record, sample_event, sample_events
 from scripted_gateway import SECRET, Scripted, ScriptedGateway
 from sqlalchemy import Engine, create_engine
 
-from hydro_hooks import claims, tables
+from hydro_hooks import claims, creation, tables
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.relay import Counts, Relay
 from hydro_hooks.settings import Settings
@@ -170,7 +170,7 @@ def test_a_database_without_tables_is_logged_and_tried_again(
     relay.start()
     wait_until(lambda: "cannot use the app's database" in caplog.text)
 
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     ids = record(engine, sample_events(1))
 
     wait_until(lambda: ids_in(engine, tables.journal) == ids)

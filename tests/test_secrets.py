@@ -42,6 +42,7 @@ from hydro_hooks import (
     RecordingError,
     Settings,
     because,
+    creation,
     outbox,
     schema,
     signals,
@@ -594,7 +595,7 @@ def test_kafka_tells_neither_its_password_nor_a_payload(
         overheard.hear(sink.send(MESSAGES), sink.probe(), sink, settings)
         sink.close()
         engine = create_engine(f"sqlite:///{tmp_path / 'app.db'}")
-        tables.create_tables(engine)
+        creation.create_tables(engine)
         record(engine, [sample_event(note=NOTE)])
         overheard.hide_payloads(
             row["payload"] for row in rows_in(engine, tables.outbox)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from hydro_hooks import outbox, tables
+from hydro_hooks import creation, outbox, tables
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.testing import capture_events, recorded
 from hydro_hooks.testing.gateway import LocalGateway
@@ -66,7 +66,7 @@ def test_recorded_leaves_a_transaction_as_it_was(engine: Engine) -> None:
 
 def test_recorded_keeps_the_work_of_a_session_on_sqlite_in_memory() -> None:
     engine = create_engine("sqlite://", poolclass=StaticPool)
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     event = sample_event()
     with Session(engine) as session:
         outbox.record(session.connection(), [event])

@@ -14,7 +14,15 @@ left while the block is open.
 
 from hydro_hooks.cause.block import because
 from hydro_hooks.cause.carrying import carried, carry
-from hydro_hooks.cause.context import current_cause
+from hydro_hooks.cause.context import (
+    Inside,
+    current_cause,
+    current_job,
+    current_transaction_id,
+    note_transaction,
+    surround,
+)
+from hydro_hooks.cause.environment import cause_in
 from hydro_hooks.cause.values import INHERIT, UNATTRIBUTED, Cause, Inherit, Reason
 
 __all__ = [
@@ -22,9 +30,15 @@ __all__ = [
     "UNATTRIBUTED",
     "Cause",
     "Inherit",
+    "Inside",
     "Reason",
     "because",
     "carried",
     "carry",
+    "cause_in",
     "current_cause",
+    "current_job",
+    "current_transaction_id",
+    "note_transaction",
+    "surround",
 ]

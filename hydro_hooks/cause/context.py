@@ -1,4 +1,7 @@
-"""The context variable: which blocks are open here, innermost first."""
+"""The context variable: which blocks are open here, innermost first.
+
+Around all of them is what the environment says, for a script that is run once.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +13,49 @@ from hydro_hooks.cause.values import UNATTRIBUTED, Cause
 class Frame:
     """One open block: what is in force in it, and what was before it."""
 
-    __slots__ = ("cause", "outer", "owner", "token")
+    __slots__ = ("cause", "outer", "owner", "token", "transaction_id")
 
     def __init__(self, cause: Cause, owner: object, outer: Frame | None) -> None:
         self.cause = cause
         self.owner = owner
         self.outer = outer
         self.token: Token[Frame | None] | None = None
+        self.transaction_id: str | None = None
 
 
 current_frame: ContextVar[Frame | None] = ContextVar("hydro_hooks_cause", default=None)
 
 
+current_job: ContextVar[str | None] = ContextVar("hydro_hooks_job", default=None)
+"""The name of the job that runs here: where a change without a cause comes from."""
+
+_outermost = UNATTRIBUTED
+
+
 def current_cause() -> Cause:
     """Return the cause in force here; `Cause()` (unattributed) when there is none."""
     frame = current_frame.get()
-    return UNATTRIBUTED if frame is None else frame.cause
+    return _outermost if frame is None else frame.cause
+
+
+def surround(cause: Cause) -> None:
+    """Have `cause` in force wherever in this process no block is open."""
+    global _outermost  # noqa: PLW0603 - a process has one environment
+    _outermost = cause
+
+
+def current_transaction_id() -> str | None:
+    """Return the id of the transaction that was last recorded in this block."""
+    frame = current_frame.get()
+    return None if frame is None else frame.transaction_id
+
+
+def note_transaction(transaction_id: str) -> None:
+    """Tell the blocks that are open here that a transaction is recorded."""
+    frame = current_frame.get()
+    while frame is not None:
+        frame.transaction_id = transaction_id
+        frame = frame.outer
 
 
 def enter(cause: Cause, owner: object) -> None:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import Pool
 
 from hydro_hooks.cli.parameters import driver_remedy
+from hydro_hooks.creation import missing_tables
 from hydro_hooks.errors import DatabaseError
-from hydro_hooks.tables import missing_tables
 
 _PASSWORDS: Final = ("password", "passwd", "sslpassword", "ssl_key_password")
 """Parameters of drivers that a URL may have a password in."""

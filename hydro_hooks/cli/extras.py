@@ -10,11 +10,15 @@ EXTRAS: Final = {
     "flask": "gateway",
     "waitress": "gateway",
     "werkzeug": "gateway",  # the first of flask's modules to be missed
+    "alembic": "alembic",
+    "celery": "celery",
     "confluent_kafka": "kafka",
     "prometheus_client": "metrics",
     "psycopg": "postgresql",
     "psycopg_binary": "postgresql",
     "pymysql": "mariadb",
+    "pytest": "pytest",
+    "rq": "rq",
 }
 
 

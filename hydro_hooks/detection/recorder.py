@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import outbox, signals
+from hydro_hooks.cause import note_transaction
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Found, Lock
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
@@ -189,6 +190,7 @@ class Recorder:
                 continue
             ids = new_id.many(len(settled))
             recording.write(settled, ids)
+            note_transaction(transaction_id)
             if signals.recorded.receivers:
                 self._tell(settled, ids, transaction_id)
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm import (
     SessionTransaction,
 )
 
-from hydro_hooks.cause import current_cause
+from hydro_hooks.cause import Reason, current_cause, current_job
 from hydro_hooks.detection import origin
 from hydro_hooks.transition import Stamp
 
@@ -74,6 +74,8 @@ def now() -> Stamp:
     global _latest  # noqa: PLW0603 - one assignment, whichever thread comes last
     millisecond = time.time_ns() // 1_000_000
     cause, place = current_cause(), origin.here()
+    if cause.reason == Reason.UNATTRIBUTED and (job := current_job.get()):
+        place = f"{job} ({place})"
     if _latest is not None:
         made_in, stamp = _latest
         if made_in == millisecond and stamp.cause is cause and stamp.origin == place:

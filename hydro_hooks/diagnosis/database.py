@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-from hydro_hooks import claims, tables
+from hydro_hooks import claims, creation, tables
 from hydro_hooks.claims.moving import copy_rows
 from hydro_hooks.claims.transactions import clock
 from hydro_hooks.diagnosis.findings import Finding, failed, passed
@@ -45,7 +45,7 @@ NO_SHARD: Final = -1
 """A number that no shard has."""
 
 _NAMES: Final = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
-_MIGRATION: Final = "a migration from hydro_hooks.metadata"
+_MIGRATION: Final = "a migration with op.create_hydro_tables()"
 
 
 def has_known_kind(url: URL) -> None:
@@ -92,21 +92,29 @@ def _place(url: URL) -> str:
 
 
 def examine_tables(engine: Engine) -> Finding:
-    """Say which tables or columns are missing."""
-    faults = []
-    missing = tables.missing_tables(engine)
-    if missing:
+    """Say which tables or columns are missing, and which migration would bring them."""
+    missing = creation.missing_tables(engine)
+    with engine.connect() as connection:
+        version = creation.stored_version(connection)
+    faults = [_unknown(version)] if version and version > creation.LATEST else []
+    if version is None:
         faults.append(
-            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: give"
-            f" the app's database, and make them by create_tables(engine) or"
-            f" {_MIGRATION}"
+            f"{_missing(missing)}: give the app's database, and make them by"
+            f" create_tables(engine) or {_MIGRATION}"
+        )
+    elif version < creation.LATEST:
+        faults.append(_outdated(version))
+    elif missing:
+        faults.append(
+            f"{_missing(missing)}, though hydro_meta says that version {version} is"
+            " there: make what was dropped by create_tables(engine)"
         )
     there = [
         table for table in tables.metadata.tables.values() if table.name not in missing
     ]
     lacking = [line for table in there for line in _lacking(engine, table)]
     if lacking:
-        faults.append(f"{'; '.join(lacking)}: add what is missing by {_MIGRATION}")
+        faults.append(f"{'; '.join(lacking)}: add what is missing by a migration")
     unsafe = _without_transactions(engine)
     if unsafe:
         faults.append(
@@ -114,7 +122,35 @@ def examine_tables(engine: Engine) -> Finding:
         )
     if faults:
         return failed("; ".join(faults))
-    return passed(f"all {len(there)} are there, with all their columns")
+    return passed(
+        f"all {len(there)} are there, with all their columns (version {version})"
+    )
+
+
+def _missing(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
+
+
+def _outdated(version: int) -> str:
+    latest = creation.LATEST
+    steps = "; ".join(
+        f"version {number} brings {what}"
+        for number, what in creation.VERSIONS.items()
+        if number > version
+    )
+    return (
+        f"the tables are of version {version}, and this hydro_hooks wants {latest}:"
+        f" {steps}. A migration with op.upgrade_hydro_tables({latest}) is missing"
+        " (alembic revision --autogenerate writes it); without Alembic, call"
+        " create_tables(engine)"
+    )
+
+
+def _unknown(version: int) -> str:
+    return (
+        f"the tables are of version {version}, and this hydro_hooks knows"
+        f" {creation.LATEST} at most: install a newer hydro_hooks here"
+    )
 
 
 def _lacking(engine: Engine, table: Table) -> Iterator[str]:

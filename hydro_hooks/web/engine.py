@@ -16,8 +16,8 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
+from hydro_hooks.creation import create_gateway_tables
 from hydro_hooks.errors import ConfigurationError, DatabaseError
-from hydro_hooks.tables import create_gateway_tables
 from hydro_hooks.web.store import WRITES
 
 MAX_WAIT_SECONDS: Final = 5

@@ -27,7 +27,7 @@ from databases import begin_explicitly
 from sqlalchemy import event, orm
 
 import hydro_hooks
-from hydro_hooks import tables
+from hydro_hooks import creation, tables
 
 REASON: Final = "web interaction"
 ACTOR: Final = "octocat"
@@ -86,7 +86,7 @@ def fill(url: sa.URL, arm: str, rows: int) -> str:
     """Make an arm's tables, and rows to start from; return the database's settings."""
     engine = open_engine(url)
     Base.metadata.create_all(engine)
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     values = [
         {"id": one, "jira_host": host(one), "enabled": True, "visits": 0}
         for one in range(1, rows + 1)

@@ -41,7 +41,7 @@ from databases import SERVERS
 from kafka_cluster import KafkaCluster
 from sample_events import record
 
-from hydro_hooks import claims, tables
+from hydro_hooks import claims, creation, tables
 from hydro_hooks.relay import IN_FLIGHT
 
 NAME: Final = "hydro_bench_relay"
@@ -326,7 +326,7 @@ def a_database() -> Iterator[Engine]:
         connection.execute(text(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)"))
         connection.execute(text(f"CREATE DATABASE {NAME}"))
     engine = create_engine(server.set(database=NAME))
-    tables.create_tables(engine)
+    creation.create_tables(engine)
     try:
         yield engine
     finally:

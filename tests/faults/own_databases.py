@@ -25,7 +25,7 @@ from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from hydro_hooks import tables
+from hydro_hooks import creation, tables
 
 FOLDERS: Final = ("/usr/lib/postgresql/*/bin", "/usr/sbin", "/usr/local/*bin")
 """Where the programs of servers are that no PATH names."""
@@ -59,7 +59,7 @@ class OwnDatabase(ABC):
     def create_tables(self) -> None:
         """Make the tables of hydro_hooks."""
         engine = self.database.engine()
-        tables.create_tables(engine)
+        creation.create_tables(engine)
         engine.dispose()
 
 

@@ -1,0 +1,268 @@
+"""Alembic: operations that make, upgrade and drop our tables, and autogenerate.
+
+In env.py:
+
+    import hydro_hooks.integrations.alembic
+    target_metadata = [Base.metadata, hydro_hooks.metadata]
+
+`alembic revision --autogenerate` then writes what is missing, be it the tables or what
+a newer hydro_hooks wants of them, in one line:
+
+    op.create_hydro_tables()
+    op.upgrade_hydro_tables(2)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from alembic.autogenerate import comparators, renderers
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations import MigrateOperation, Operations
+from alembic.operations.ops import UpgradeOps
+from alembic.util import DispatchPriority
+from sqlalchemy import Connection, MetaData, func, select
+
+from hydro_hooks import creation
+from hydro_hooks.errors import DatabaseError
+from hydro_hooks.tables import gateway_metadata, meta, metadata, outbox
+
+_OURS: Final = metadata.tables.keys() | gateway_metadata.tables.keys()
+_BROUGHT: Final = {2: (meta,)}
+"""By version, the tables that it added."""
+
+
+@Operations.register_operation("create_hydro_tables")
+class CreateHydroTables(MigrateOperation):
+    """`op.create_hydro_tables()`: the tables in their latest version.
+
+    What is there already is left as it is.
+    """
+
+    @classmethod
+    def create_hydro_tables(cls, operations: Operations) -> None:
+        """Make the tables."""
+        operations.invoke(cls())
+
+    def reverse(self) -> MigrateOperation:
+        """Return what undoes it."""
+        return DropHydroTables()
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what `alembic check` shows."""
+        return ("create_hydro_tables",)
+
+
+@Operations.register_operation("drop_hydro_tables")
+class DropHydroTables(MigrateOperation):
+    """`op.drop_hydro_tables()`: they go, unless they hold events.
+
+    Args:
+        with_events: Whether the events may go too. The record is meant to be for ever:
+            export it first (`hydro-hooks journal export`).
+
+    Raises:
+        DatabaseError: They hold events, which may not go.
+    """
+
+    def __init__(self, *, with_events: bool = False) -> None:
+        self.with_events = with_events
+
+    @classmethod
+    def drop_hydro_tables(
+        cls, operations: Operations, *, with_events: bool = False
+    ) -> None:
+        """Drop the tables."""
+        operations.invoke(cls(with_events=with_events))
+
+    def reverse(self) -> MigrateOperation:
+        """Return what undoes it, but for the events."""
+        return CreateHydroTables()
+
+
+class _Move(MigrateOperation):
+    def __init__(self, version: int) -> None:
+        if version not in creation.VERSIONS:
+            message = (
+                f"there is no version {version} of hydro_hooks' tables; this one knows"
+                f" {', '.join(map(str, creation.VERSIONS))}"
+            )
+            raise DatabaseError(message)
+        self.version = version
+
+
+@Operations.register_operation("upgrade_hydro_tables")
+class UpgradeHydroTables(_Move):
+    """`op.upgrade_hydro_tables(version)`: the tables become of that version.
+
+    Where they are of that version or a later one nothing is done.
+
+    Raises:
+        DatabaseError: There is no such version, or there are no tables.
+    """
+
+    @classmethod
+    def upgrade_hydro_tables(cls, operations: Operations, version: int) -> None:
+        """Bring the tables to a version."""
+        operations.invoke(cls(version))
+
+    def reverse(self) -> MigrateOperation:
+        """Return what undoes it."""
+        return DowngradeHydroTables(self.version - 1)
+
+    def to_diff_tuple(self) -> tuple[Any, ...]:
+        """Return what `alembic check` shows."""
+        return ("upgrade_hydro_tables", self.version)
+
+
+@Operations.register_operation("downgrade_hydro_tables")
+class DowngradeHydroTables(_Move):
+    """`op.downgrade_hydro_tables(version)`: the tables become of that version again.
+
+    Where they are of that version or an earlier one nothing is done.
+
+    Raises:
+        DatabaseError: There is no such version, or there are no tables.
+    """
+
+    @classmethod
+    def downgrade_hydro_tables(cls, operations: Operations, version: int) -> None:
+        """Bring the tables back to a version."""
+        operations.invoke(cls(version))
+
+    def reverse(self) -> MigrateOperation:
+        """Return what undoes it."""
+        return UpgradeHydroTables(self.version + 1)
+
+
+@Operations.implementation_for(CreateHydroTables)
+def _create(operations: Operations, _: CreateHydroTables) -> None:
+    if not _writes_a_script(operations):
+        creation.create_tables(operations.get_bind())
+        return
+    for table in metadata.sorted_tables:
+        operations.impl.create_table(table)
+    _write_version(operations, creation.LATEST)
+    operations.migration_context.opts[_CREATED] = True
+
+
+@Operations.implementation_for(DropHydroTables)
+def _drop(operations: Operations, operation: DropHydroTables) -> None:
+    if _writes_a_script(operations):
+        for table in reversed(metadata.sorted_tables):
+            operations.impl.drop_table(table)
+        return
+    connection = operations.get_bind()
+    if not operation.with_events:
+        _refuse_events(connection)
+    metadata.drop_all(connection)
+
+
+@Operations.implementation_for(UpgradeHydroTables)
+def _upgrade(operations: Operations, operation: UpgradeHydroTables) -> None:
+    if _writes_a_script(operations):
+        # Tables that the same script makes are of the latest version.
+        if not operations.migration_context.opts.get(_CREATED):
+            for table in _BROUGHT[operation.version]:
+                operations.impl.create_table(table)
+            _write_version(operations, operation.version)
+        return
+    connection = operations.get_bind()
+    for number in range(_version(connection) + 1, operation.version + 1):
+        for table in _BROUGHT[number]:
+            table.create(connection, checkfirst=True)
+        creation.store_version(connection, number)
+
+
+@Operations.implementation_for(DowngradeHydroTables)
+def _downgrade(operations: Operations, operation: DowngradeHydroTables) -> None:
+    if _writes_a_script(operations):
+        for table in _BROUGHT[operation.version + 1]:
+            operations.impl.drop_table(table)
+        return
+    connection = operations.get_bind()
+    for number in range(_version(connection), operation.version, -1):
+        for table in _BROUGHT[number]:
+            table.drop(connection)
+        if number - 1 in _BROUGHT:  # else there is nothing to keep it in
+            creation.store_version(connection, number - 1)
+
+
+_CREATED: Final = "hydro_hooks_created"
+"""Option of a context in which a script is written that makes the tables."""
+
+
+def _writes_a_script(operations: Operations) -> bool:
+    """Return whether SQL is written for later, and no database is there."""
+    return operations.migration_context.as_sql
+
+
+def _version(connection: Connection) -> int:
+    version = creation.stored_version(connection)
+    if version is None:
+        message = "hydro_hooks has no tables here; make them: op.create_hydro_tables()"
+        raise DatabaseError(message)
+    return version
+
+
+def _write_version(operations: Operations, version: int) -> None:
+    # As text: a script has no parameters.
+    operations.execute(f"DELETE FROM {meta.name} WHERE name = '{creation.VERSION}'")  # noqa: S608 - our own words
+    operations.execute(
+        f"INSERT INTO {meta.name} (name, value)"  # noqa: S608 - the same
+        f" VALUES ('{creation.VERSION}', '{version}')"
+    )
+
+
+def _refuse_events(connection: Connection) -> None:
+    held = []
+    missing = creation.missing_tables(connection)
+    for table in metadata.sorted_tables:
+        if table.name not in missing and "payload" in table.c:
+            count = connection.scalar(select(func.count()).select_from(table))
+            held += [f"{table.name} holds {count:,} event(s)"] if count else []
+    if held:
+        message = (
+            f"{', '.join(held)}, which would be lost; nothing was dropped. Keep them by"
+            " hydro-hooks journal export, then write"
+            " op.drop_hydro_tables(with_events=True)"
+        )
+        raise DatabaseError(message)
+
+
+@comparators.dispatch_for("schema", priority=DispatchPriority.LAST)
+def _compare(context: AutogenContext, upgrade: UpgradeOps, _schemas: object) -> None:
+    """Put one line of ours in the place of what Alembic makes of our tables."""
+    upgrade.ops = [
+        op for op in upgrade.ops if getattr(op, "table_name", None) not in _OURS
+    ]
+    wanted = context.metadata or []
+    all_wanted = [wanted] if isinstance(wanted, MetaData) else wanted
+    if not any(outbox.name in one.tables for one in all_wanted):
+        return
+    assert context.connection is not None  # noqa: S101 - autogenerate looks at a database
+    version = creation.stored_version(context.connection)
+    if version is None:
+        upgrade.ops.append(CreateHydroTables())
+    for number in range((version or creation.LATEST) + 1, creation.LATEST + 1):
+        upgrade.ops.append(UpgradeHydroTables(number))
+
+
+@renderers.dispatch_for(CreateHydroTables)
+def _render_create(_context: AutogenContext, _op: CreateHydroTables) -> str:
+    return "op.create_hydro_tables()"
+
+
+@renderers.dispatch_for(DropHydroTables)
+def _render_drop(_context: AutogenContext, _op: DropHydroTables) -> str:
+    return "op.drop_hydro_tables()  # refuses while they hold events"
+
+
+@renderers.dispatch_for(UpgradeHydroTables)
+def _render_upgrade(_context: AutogenContext, op: UpgradeHydroTables) -> str:
+    return f"op.upgrade_hydro_tables({op.version})"
+
+
+@renderers.dispatch_for(DowngradeHydroTables)
+def _render_downgrade(_context: AutogenContext, op: DowngradeHydroTables) -> str:
+    return f"op.downgrade_hydro_tables({op.version})"

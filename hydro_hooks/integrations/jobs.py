@@ -1,0 +1,51 @@
+"""What job queues have in common: a job runs with the cause that sent it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextvars import Token
+from typing import Final
+
+from hydro_hooks.cause import because, carried, current_job
+
+logger = logging.getLogger(__name__)
+
+KEY: Final = "hydro_hooks"
+"""Under which a message holds what `carry()` gave."""
+
+
+class InJob:
+    """A block: a job runs in it.
+
+    Args:
+        given: What the message holds under `KEY`; None and other nonsense is no cause.
+        name: Of the job's task: where what changes without a cause comes from.
+    """
+
+    __slots__ = ("_block", "_name", "_token")
+
+    def __init__(self, given: object, *, name: str) -> None:
+        self._block = _block_of(given, name)
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._block.__enter__()
+        self._token: Token[str | None] = current_job.set(self._name)
+
+    def __exit__(self, *exc_info: object) -> None:
+        current_job.reset(self._token)
+        self._block.__exit__(None, None, None)
+
+
+def _block_of(given: object, name: str) -> because:
+    mapping = {} if given is None else given
+    problem = f"it is a {type(given).__name__}, not a mapping"
+    if isinstance(mapping, Mapping):
+        try:
+            return carried(mapping)
+        except (TypeError, ValueError) as error:
+            problem = str(error)
+    # The job has to run all the same: whoever sent it waits for it.
+    logger.warning("The job %s came with no cause that can be read: %s", name, problem)
+    return carried({})
