@@ -71,7 +71,7 @@ def stored_version(connection: Connection) -> int | None:
         return None
     if not there.has_table(meta.name):
         return 1
-    found = connection.scalar(select(meta.c.value).where(meta.c.name == VERSION))
+    found = stored(connection, VERSION)
     if found is not None and not found.isdecimal():
         message = f"{meta.name} says that the tables are of version {found!r}"
         raise DatabaseError(message)
@@ -81,6 +81,11 @@ def stored_version(connection: Connection) -> int | None:
 def store_version(connection: Connection, version: int) -> None:
     """Note which version of the tables a database has."""
     store(connection, VERSION, str(version))
+
+
+def stored(connection: Connection, name: str) -> str | None:
+    """Return an entry of `hydro_meta`, if it is there."""
+    return connection.scalar(select(meta.c.value).where(meta.c.name == name))
 
 
 def store(connection: Connection, name: str, value: str) -> None:

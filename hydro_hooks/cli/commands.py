@@ -12,6 +12,7 @@ from hydro_hooks.cli.gateway import gateway
 from hydro_hooks.cli.journal import journal
 from hydro_hooks.cli.lookups import history, show, unattributed, why
 from hydro_hooks.cli.outbox import outbox
+from hydro_hooks.cli.reconcile import reconcile
 from hydro_hooks.cli.relay import relay
 from hydro_hooks.cli.schema import schema
 from hydro_hooks.cli.terminal import printable
@@ -61,6 +62,7 @@ for command in (
     unattributed,
     relay,
     outbox,
+    reconcile,
     doctor,
     journal,
     gateway,

@@ -46,6 +46,13 @@ from hydro_hooks.journal.records import (
     StoredRequest,
     Unattributed,
 )
+from hydro_hooks.journal.standing import (
+    Numbers,
+    Standing,
+    last_events,
+    standings,
+    subjects,
+)
 from hydro_hooks.journal.suggestions import near_hosts
 from hydro_hooks.journal.upkeep import count_before, export, prune
 
@@ -58,10 +65,12 @@ __all__ = [
     "Filters",
     "History",
     "Kind",
+    "Numbers",
     "Place",
     "Query",
     "Record",
     "Span",
+    "Standing",
     "StoredRequest",
     "Unattributed",
     "age_in",
@@ -74,6 +83,7 @@ __all__ = [
     "export",
     "history",
     "host_in",
+    "last_events",
     "near_hosts",
     "newest",
     "newest_first",
@@ -85,6 +95,8 @@ __all__ = [
     "shown_host",
     "span_in",
     "split",
+    "standings",
+    "subjects",
     "transactions",
     "unattributed",
     "why",

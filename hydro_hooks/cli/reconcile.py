@@ -1,0 +1,179 @@
+"""`reconcile`: what the tables say, compared with what is recorded."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from sqlalchemy import URL
+
+from hydro_hooks.cli.database import check_tables, opened
+from hydro_hooks.cli.parameters import app_database_option, json_option
+from hydro_hooks.cli.terminal import (
+    StatusLine,
+    logs_on_stderr,
+    say,
+    write,
+    write_json,
+)
+from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.reconcile import Difference, Reconciliation
+from hydro_hooks.registration import Hooks
+from hydro_hooks.settings import Settings
+from hydro_hooks.story import counted
+
+DIFFERED: Final = 1
+"""The exit code when something differed, also where it was recorded."""
+
+TERMINAL_SECONDS: Final = 0.2
+LOG_SECONDS: Final = 60.0
+"""How often the progress is told."""
+
+
+@click.command()
+@click.option(
+    "--app",
+    required=True,
+    metavar="MODULE:HOOKS",
+    help="What register() gave, or a function that returns it.",
+)
+@app_database_option
+@click.option(
+    "--record", is_flag=True, help="Write the events that are missing; else only list."
+)
+@json_option
+def reconcile(app: str, database: URL, *, record: bool, as_json: bool) -> None:
+    """Find what changed in the tables without an event.
+
+    Each row's state is compared with its last event. What a trigger, another program or
+    a statement on the driver's own cursor changed is listed; with --record the missing
+    events are written, unattributed, each with a note that says between which two times
+    it happened: after the last event or the last run that left nothing missing, and
+    before this one. In a database that has rows already, the first run with --record is
+    the baseline.
+
+    Safe beside running writers, and with short locks only: 4,000 rows are read at a
+    time, and 250 are locked at a time, while events of theirs are written.
+
+    \b
+    Example:
+      hydro-hooks reconcile --app jira_app.hooks:track_customers --database sqlite:///app.db
+    \b
+    Exit codes: 0 nothing differed, 1 something differed (recorded or not) or it failed,
+    2 wrong usage.
+    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    hooks = _hooks_in(app)
+    if record and Settings.from_env().is_disabled:
+        message = "TRACKING_DISABLED is set: nothing is recorded; unset it for --record"
+        raise ConfigurationError(message)
+    line = StatusLine()
+    with logs_on_stderr(line), opened(database) as engine:
+        check_tables(engine)
+        run = Reconciliation(
+            engine=engine,
+            models=hooks.models,
+            is_recording=record,
+            progress=_Progress(line).tell,
+        )
+        try:
+            for difference in run.run():
+                with line.away():
+                    _tell(difference, as_json=as_json)
+        finally:
+            line.clear()
+    _conclude(run)
+    if run.differing:
+        raise click.exceptions.Exit(DIFFERED)
+
+
+class _Progress:
+    def __init__(self, line: StatusLine) -> None:
+        self._line = line
+        self._began_at = self._told_at = time.monotonic()
+
+    def tell(self, run: Reconciliation) -> None:
+        now = time.monotonic()
+        seconds = TERMINAL_SECONDS if self._line.is_shown else LOG_SECONDS
+        if now - self._told_at < seconds:
+            return
+        self._told_at = now
+        rate = run.compared / (now - self._began_at)
+        text = f"{run.compared:,} compared ({rate:,.0f}/s), {run.differing:,} differ"
+        if self._line.is_shown:
+            self._line.show(text)
+        else:
+            say(text)
+
+
+def _tell(difference: Difference, *, as_json: bool) -> None:
+    if as_json:
+        write_json(
+            {
+                "association": difference.association,
+                "subjectId": difference.subject_id,
+                "recorded": difference.recorded.value,
+                "found": difference.found.value,
+                "action": difference.action.value,
+                "after": difference.after and difference.after.isoformat(),
+                "before": difference.before.isoformat(),
+                "eventId": difference.event_id,
+            }
+        )
+        return
+    done = f" (recorded as {difference.event_id})" if difference.event_id else ""
+    write(
+        f"{difference.association} {difference.subject_id} is {difference.found},"
+        f" but {difference.recorded} by what is recorded: {difference.action}{done}"
+    )
+
+
+def _conclude(run: Reconciliation) -> None:
+    if not run.differing:
+        told = "nothing differs"
+    else:
+        told = counted(run.differing, "differs", "differ")
+        told += ", and is recorded now" if run.is_recording else "; --record records it"
+    say(f"{run.compared:,} rows and recorded subjects compared: {told}")
+    if run.held:
+        held = counted(run.held, "row is", "rows are")
+        say(f"{held} left to the next run: another transaction holds them")
+    if run.unreadable:
+        count = counted(run.unreadable, "recorded subject", "recorded subjects")
+        say(
+            f"of {count} the row could not be looked up, as there is no way back from"
+            " the text of its key: whether it is deleted is not known"
+        )
+
+
+def _hooks_in(place: str) -> Hooks:
+    """Return the handle that `--app` names.
+
+    Raises:
+        click.BadParameter: There is no such thing, or it is something else.
+    """
+    module, _, path = place.partition(":")
+    if not module or not path:
+        message = f"{place!r} is not MODULE:HOOKS; give one such as app.hydro:hooks"
+        raise click.BadParameter(message, param_hint="--app")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        # Any: whatever the module has under that name.
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        message = f"{place!r}: {error}"
+        raise click.BadParameter(message, param_hint="--app") from error
+    if callable(found):
+        found = found()
+    if not isinstance(found, Hooks):
+        message = (
+            f"{place!r} is a {type(found).__name__}; name what register() gave, or a"
+            " function that returns it"
+        )
+        raise click.BadParameter(message, param_hint="--app")
+    return found

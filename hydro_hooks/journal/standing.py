@@ -1,0 +1,221 @@
+"""How each subject stands by what is recorded of it, be it waiting, refused or kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    cast,
+    func,
+    or_,
+    select,
+    true,
+    union_all,
+)
+
+from hydro_hooks.event import Event
+from hydro_hooks.journal.records import Place
+from hydro_hooks.journal.rows import full, record_of
+from hydro_hooks.tables import journal, outbox, rejected
+from hydro_hooks.transition import State
+
+PAGE: Final = 4000
+"""Subjects that are asked of at once: the outbox has no index on them."""
+
+MAX_RANGES: Final = 32
+"""Of `Numbers`: a statement is to stay short."""
+
+_PLACES: Final = {
+    outbox: Place.WAITING,
+    journal: Place.DELIVERED,
+    rejected: Place.REJECTED,
+}
+
+
+class Standing(NamedTuple):
+    """The last event of a subject.
+
+    Attributes:
+        seq: Its number.
+        state: What the subject is since then.
+        occurred_at: When it happened, UTC.
+    """
+
+    seq: int
+    state: State
+    occurred_at: datetime
+
+
+class Numbers:
+    """Numbers of events, kept as the ranges that they make."""
+
+    def __init__(self) -> None:
+        self._ranges: list[tuple[int, int]] = []
+
+    def add(self, numbers: Iterable[int]) -> None:
+        """Take some more; of many ranges only the largest are kept."""
+        ranges = sorted([*self._ranges, *((number, number) for number in numbers)])
+        merged = ranges[:1]
+        for first, last in ranges[1:]:
+            if first <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+            else:
+                merged.append((first, last))
+        largest = sorted(merged, key=lambda one: one[0] - one[1])[:MAX_RANGES]
+        self._ranges = sorted(largest)
+
+    def do_not_hold(self, column: ColumnElement[int]) -> ColumnElement[bool]:
+        """Return the condition that a column is none of them, as ranges to look in."""
+        starts = [0, *(last for _, last in self._ranges)]
+        ends = [*(first for first, _ in self._ranges), None]
+        return or_(
+            *(
+                and_(column > start, true() if end is None else column < end)
+                for start, end in zip(starts, ends, strict=True)
+            )
+        )
+
+
+_NONE: Final = Numbers()
+
+
+def standings(
+    connection: Connection,
+    association: str,
+    subject_ids: Sequence[str],
+    *,
+    skipped: Numbers = _NONE,
+) -> dict[str, Standing]:
+    """Return how subjects stand; one of which nothing is recorded is left out.
+
+    Args:
+        connection: On an app's database.
+        association: Of all of them.
+        subject_ids: At most `PAGE`.
+        skipped: Numbers of waiting events that are of none of these subjects.
+    """
+    dialect = connection.dialect.name
+    # In one statement: an event that is moved meanwhile is seen once.
+    statement = union_all(
+        *(
+            _last_in(
+                table,
+                table.c.association == association,
+                _is_among(table.c.subject_id, subject_ids, dialect),
+                skipped.do_not_hold(table.c.seq) if table is outbox else true(),
+            )
+            for table in _PLACES
+        )
+    )
+    found: dict[str, Standing] = {}
+    for row in connection.execute(statement):
+        known = found.get(row.subject_id)
+        if known is None or known.seq < row.seq:
+            found[row.subject_id] = Standing(row.seq, State(row.state), row.occurred_at)
+    return found
+
+
+def _is_among(
+    column: ColumnElement[str], texts: Sequence[str], dialect: str
+) -> ColumnElement[bool]:
+    """Return the condition that a column is one of many texts.
+
+    As one parameter where that can be: thousands, three times over, cost a driver more
+    than the database takes to search.
+    """
+    if dialect == "postgresql":
+        return column == any_(cast(list(texts), ARRAY(Text())))
+    if dialect == "sqlite":
+        each = func.json_each(json.dumps(texts)).table_valued("value")
+        return column.in_(select(each.c.value))
+    return column.in_(texts)
+
+
+def _last_in(
+    table: Table, *conditions: ColumnElement[bool]
+) -> Select[tuple[str, int, str, datetime]]:
+    seq = func.max(table.c.seq).label("seq")
+    last = select(seq).where(*conditions).group_by(table.c.subject_id).subquery()
+    return select(
+        table.c.subject_id, table.c.seq, table.c.state, table.c.occurred_at
+    ).join_from(last, table, table.c.seq == last.c.seq)
+
+
+def last_events(
+    connection: Connection, known: Sequence[Standing]
+) -> dict[str | None, Event]:
+    """Return the events of standings, by subject.
+
+    Args:
+        connection: On an app's database.
+        known: At most a thousand, of one association.
+    """
+    seqs = [standing.seq for standing in known]
+    statement = union_all(
+        *(
+            select(*full(table, place)).where(table.c.seq.in_(seqs))
+            for table, place in _PLACES.items()
+        )
+    )
+    records = map(record_of, connection.execute(statement))
+    return {record.event.subject_id: record.event for record in records}
+
+
+def subjects(engine: Engine, association: str) -> Iterator[list[str]]:
+    """Yield pages of the subjects of which anything is recorded.
+
+    One is told twice where its events are in several tables. No transaction is open
+    between pages.
+
+    Args:
+        engine: On an app's database.
+        association: Of the subjects.
+    """
+    last = ""
+    while page := _in_journal(engine, association, last):
+        last = page[-1]
+        yield page
+    for table in (outbox, rejected):
+        seq = 0
+        while rows := _fetched(engine, _after(table, association, seq)):
+            seq = rows[-1].seq
+            yield list(dict.fromkeys(row.subject_id for row in rows))
+
+
+def _in_journal(engine: Engine, association: str, last: str) -> list[str]:
+    # By its index on subjects, which gives each group without reading its events.
+    statement = (
+        select(journal.c.subject_id)
+        .where(journal.c.association == association, journal.c.subject_id > last)
+        .group_by(journal.c.subject_id)
+        .order_by(journal.c.subject_id)
+        .limit(PAGE)
+    )
+    return [row.subject_id for row in _fetched(engine, statement)]
+
+
+def _after(table: Table, association: str, seq: int) -> Select[tuple[int, str]]:
+    return (
+        select(table.c.seq, table.c.subject_id)
+        .where(table.c.seq > seq, table.c.association == association)
+        .order_by(table.c.seq)
+        .limit(PAGE)
+    )
+
+
+def _fetched(engine: Engine, statement: Select[Any]) -> Sequence[Row[Any]]:
+    with engine.connect() as connection:
+        return connection.execute(statement).all()

@@ -1,0 +1,188 @@
+"""One model: its rows, how they stand, and where the two differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from hydro_hooks import outbox, signals, tables
+from hydro_hooks.detection import rows
+from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.event import Event, key_as_text
+from hydro_hooks.journal import Numbers, Standing, last_events, standings
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.netting import action_between
+from hydro_hooks.reconcile.differences import Difference, missing_event
+from hydro_hooks.reconcile.keys import is_after, key_in
+from hydro_hooks.transition import Action, State, Subject, Values
+
+PAGE: Final = 4000
+"""Rows compared at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A subject at one moment.
+
+    Args:
+        row: In the table, if it is there.
+        standing: By what is recorded, if anything is.
+    """
+
+    row: Found | None
+    standing: Standing | None
+
+    @property
+    def found(self) -> State:
+        """Its state in the table."""
+        return State.ABSENT if self.row is None else self.row.state
+
+    @property
+    def recorded(self) -> State:
+        """Its state by what is recorded."""
+        return State.ABSENT if self.standing is None else self.standing.state
+
+
+class Comparison:
+    """The comparison of one model's table with what is recorded.
+
+    Args:
+        tracked: The model.
+        since: When nothing was missing, UTC, if that is known.
+    """
+
+    def __init__(self, tracked: TrackedModel, since: datetime | None) -> None:
+        self.tracked = tracked
+        self._since = since
+        self._written = Numbers()
+        self._columns = tracked.mapper.primary_key
+        self._select = (
+            select(*rows.columns_of(tracked))
+            .select_from(tracked.mapper.persist_selectable)
+            .order_by(*self._columns)
+        )
+
+    def rows_after(self, connection: Connection, last: Key | None) -> dict[Key, Found]:
+        """Return the next page of the table's rows, in the order of their keys."""
+        statement = self._select.limit(PAGE)
+        if last is not None:
+            statement = statement.where(is_after(self._columns, last))
+        found = connection.execute(statement, execution_options=rows.options(None))
+        return dict(rows.found_in(self.tracked, found))
+
+    def locked(self, connection: Connection, keys: list[Key]) -> dict[Key, Found]:
+        """Return the rows of these keys that nobody else holds, and hold them."""
+        statement = self._select.where(rows.is_one_of(self._columns))
+        statement = statement.with_for_update(skip_locked=True, key_share=True)
+        [chunk] = rows.chunks(keys)
+        found = connection.execute(
+            statement, {"keys": chunk}, execution_options=rows.options(None)
+        )
+        return dict(rows.found_in(self.tracked, found))
+
+    def differing(
+        self, connection: Connection, found: dict[Key, Found]
+    ) -> dict[Key, Look]:
+        """Return those of the rows that are not as they are recorded."""
+        known = self._standings(connection, found)
+        looks = {key: Look(row, known.get(key)) for key, row in found.items()}
+        return {key: look for key, look in looks.items() if look.found != look.recorded}
+
+    def missing(self, connection: Connection, keys: list[Key]) -> dict[Key, Look]:
+        """Return those of the keys that have no row, though they are recorded."""
+        known = self._standings(connection, keys)
+        alive = [key for key, one in known.items() if one.state is not State.ABSENT]
+        found = rows.read(connection, self.tracked, alive, Lock.NONE)
+        return {key: Look(None, known[key]) for key in alive if key not in found}
+
+    def differences(self, looks: dict[Key, Look]) -> dict[Key, Difference]:
+        """Return what is told of subjects that differ."""
+        now = datetime.now(UTC)
+        return {
+            key: Difference(
+                association=self.tracked.association,
+                subject_id=key_as_text(key),
+                recorded=look.recorded,
+                found=look.found,
+                action=_action(look),
+                after=self._after(look),
+                before=now,
+            )
+            for key, look in looks.items()
+        }
+
+    def events(
+        self,
+        connection: Connection,
+        looks: dict[Key, Look],
+        differences: dict[Key, Difference],
+    ) -> dict[Key, Event]:
+        """Return the events that are missing."""
+        gone = [
+            look.standing
+            for look in looks.values()
+            if look.row is None and look.standing is not None
+        ]
+        last = last_events(connection, gone) if gone else {}
+        return {
+            key: missing_event(
+                difference,
+                Subject(self.tracked.association, key),
+                _values(looks[key], last.get(difference.subject_id)),
+            )
+            for key, difference in differences.items()
+        }
+
+    def write(self, connection: Connection, events: list[Event]) -> None:
+        """Write events of this comparison, each of a subject of its own."""
+        if not events:
+            return
+        outbox.record(connection, events)
+        is_new = tables.outbox.c.id.in_([event.id for event in events])
+        # These subjects are done with: to look their events through for the others
+        # would take the longer the more there are.
+        self._written.add(connection.scalars(select(tables.outbox.c.seq).where(is_new)))
+        for event in events:
+            signals.send(signals.recorded, self.tracked.model, event)
+
+    def key_in(self, subject_id: str) -> Key | None:
+        """Return the key that an event's text stands for; None where it is lost."""
+        return key_in(subject_id, self._columns)
+
+    def _standings(
+        self, connection: Connection, keys: Iterable[Key]
+    ) -> dict[Key, Standing]:
+        texts = {key_as_text(key): key for key in keys}
+        if not texts:
+            return {}
+        found = standings(
+            connection,
+            self.tracked.association,
+            list(texts),
+            skipped=self._written,
+        )
+        return {texts[text]: standing for text, standing in found.items()}
+
+    def _after(self, look: Look) -> datetime | None:
+        times = [self._since, look.standing and look.standing.occurred_at]
+        return max((time for time in times if time is not None), default=None)
+
+
+def _action(look: Look) -> Action:
+    action = action_between(look.recorded, look.found)
+    assert action is not None  # noqa: S101 - only what differs is looked at
+    return action
+
+
+def _values(look: Look, last: Event | None) -> Values | None:
+    if look.row is not None:
+        return look.row.values
+    if last is None:
+        return None
+    return Values(
+        last.github_installation_id, last.jira_hostname, last.jira_integration_id
+    )

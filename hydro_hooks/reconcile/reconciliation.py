@@ -1,0 +1,179 @@
+"""The run: page by page, and what is missing is written under the lock of its row.
+
+Each page is read in a snapshot of its own. A change and its event are committed
+together, so one in flight is no difference. (In AUTOCOMMIT they are not: compare such
+an app while it is quiet.) An event is written after a second look, with the row locked;
+a row that another transaction holds is left to the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine
+
+from hydro_hooks import claims, creation
+from hydro_hooks.detection.rows import Key
+from hydro_hooks.errors import DatabaseError
+from hydro_hooks.journal import subjects
+from hydro_hooks.models import TrackedModel
+from hydro_hooks.reconcile.comparison import Comparison, Look
+from hydro_hooks.reconcile.differences import Difference
+from hydro_hooks.transition import State
+
+LOCKED: Final = 250
+"""Rows whose events are written in one transaction, which holds them meanwhile."""
+
+_DONE: Final = "reconciled."
+"""Begins the name of the entry of `hydro_meta` that says until when nothing is missing;
+the association ends it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Reconciliation:
+    """One comparison of models' tables with what is recorded of them.
+
+    Args:
+        engine: On the app's database.
+        models: What is compared, such as `hooks.models`.
+        is_recording: Whether to write the missing events.
+        progress: Called after each page.
+
+    Attributes:
+        compared: Rows, and recorded subjects, that were looked at so far.
+        differing: Differences so far.
+        held: Differing rows that are left to the next run: another transaction held
+            them.
+        unreadable: Recorded subjects whose row cannot be looked up, as there is no way
+            back from an event's text to their key.
+    """
+
+    engine: Engine
+    models: Sequence[TrackedModel]
+    is_recording: bool = False
+    progress: Callable[[Reconciliation], None] | None = None
+    compared: int = 0
+    differing: int = 0
+    held: int = 0
+    unreadable: int = 0
+
+    def run(self) -> Iterator[Difference]:
+        """Compare, and yield each difference once.
+
+        Raises:
+            DatabaseError: Our tables are not in the database.
+            sqlalchemy.exc.DBAPIError: What the database says; a model's table is not
+                there, for one.
+        """
+        missing = creation.missing_tables(self.engine)
+        if missing:
+            message = (
+                f"the database has no {', '.join(missing)}; make them with"
+                " hydro_hooks.create_tables(engine) or a migration"
+            )
+            raise DatabaseError(message)
+        for tracked in self.models:
+            began_at = datetime.now(UTC)
+            left_out = self.held + self.unreadable
+            comparison = Comparison(tracked, self._reconciled_at(tracked))
+            for looks in self._pages(comparison):
+                yield from self._settled(comparison, looks)
+                if self.progress is not None:
+                    self.progress(self)
+            if self.is_recording and self.held + self.unreadable == left_out:
+                self._note(tracked, began_at)
+
+    def _pages(self, comparison: Comparison) -> Iterator[dict[Key, Look]]:
+        """Yield what differs, page by page: first of the rows, then of those gone."""
+        last: Key | None = None
+        while True:
+            with _snapshot(self.engine) as connection:
+                found = comparison.rows_after(connection, last)
+                looks = comparison.differing(connection, found)
+            if not found:
+                break
+            last = next(reversed(found))
+            self.compared += len(found)
+            yield looks
+        told: set[Key] = set()
+        for subject_ids in subjects(self.engine, comparison.tracked.association):
+            keys = list(filter(None, map(comparison.key_in, subject_ids)))
+            self.unreadable += len(subject_ids) - len(keys)
+            self.compared += len(keys)
+            with _snapshot(self.engine) as connection:
+                looks = comparison.missing(connection, keys)
+            yield {key: look for key, look in looks.items() if key not in told}
+            told.update(looks)
+
+    def _settled(
+        self, comparison: Comparison, looks: dict[Key, Look]
+    ) -> Iterator[Difference]:
+        if not self.is_recording:
+            self.differing += len(looks)
+            yield from comparison.differences(looks).values()
+            return
+        keys = list(looks)
+        for start in range(0, len(keys), LOCKED):
+            part = {key: looks[key] for key in keys[start : start + LOCKED]}
+            found = self._recorded(comparison, part)
+            self.differing += len(found)
+            yield from found
+
+    def _recorded(
+        self, comparison: Comparison, looks: dict[Key, Look]
+    ) -> list[Difference]:
+        """Write the missing events of what still differs under its lock."""
+        with claims.transaction(self.engine) as connection:
+            _use_indexes(connection)
+            locked = comparison.locked(connection, list(looks))
+            others = looks.keys() - locked.keys()
+            # What is gone has no lock: a row that comes back with its key meanwhile
+            # tells of itself, and the next run of both.
+            gone = [key for key in others if looks[key].found is State.ABSENT]
+            self.held += len(others) - len(gone)
+            again = comparison.differing(connection, locked)
+            again |= comparison.missing(connection, gone)
+            differences = comparison.differences(again)
+            events = comparison.events(connection, again, differences)
+            comparison.write(connection, list(events.values()))
+        return [
+            replace(difference, event_id=events[key].id)
+            for key, difference in differences.items()
+        ]
+
+    def _reconciled_at(self, tracked: TrackedModel) -> datetime | None:
+        with self.engine.connect() as connection:
+            text = creation.stored(connection, _DONE + tracked.association)
+        return None if text is None else datetime.fromisoformat(text)
+
+    def _note(self, tracked: TrackedModel, moment: datetime) -> None:
+        with self.engine.begin() as connection:
+            name = _DONE + tracked.association
+            creation.store(connection, name, moment.isoformat())
+
+
+@contextmanager
+def _snapshot(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection whose statements all see one and the same moment."""
+    with engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            driver: Any = connection.connection.driver_connection
+            if engine.dialect.name == "sqlite" and not driver.in_transaction:
+                connection.exec_driver_sql("BEGIN")
+            _use_indexes(connection)
+            yield connection
+
+
+def _use_indexes(connection: Connection) -> None:
+    """Have PostgreSQL look in a part of the outbox where it is told which.
+
+    It knows nothing yet of what was written a moment ago, and would read all of it.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
