@@ -1,0 +1,472 @@
+"""What changed without an event is found, and recorded where that is asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tracked_models
+from click.testing import CliRunner, Result
+from databases import Database
+from sqlalchemy import (
+    Engine,
+    ForeignKey,
+    String,
+    Uuid,
+    delete,
+    insert,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from tracked_models import HOST, Installation, Subscription
+
+from hydro_hooks import (
+    DatabaseError,
+    Event,
+    Hooks,
+    State,
+    because,
+    creation,
+    installation,
+    register,
+    track,
+)
+from hydro_hooks import recorded as recorded_signal
+from hydro_hooks.cli.commands import hydro_hooks
+from hydro_hooks.journal.standing import MAX_RANGES, Numbers
+from hydro_hooks.outbox import OURS
+from hydro_hooks.reconcile import Difference, Reconciliation
+from hydro_hooks.relay import Relay
+from hydro_hooks.tables import outbox
+from hydro_hooks.testing import recorded
+from hydro_hooks.testing.gateway import LocalGateway
+
+UNSEEN = {OURS: True}
+"""Option of a statement that detection takes for one of its own, and lets pass."""
+
+
+@pytest.fixture
+def hooks(engine: Engine) -> Iterator[Hooks]:
+    tracked_models.Base.metadata.create_all(engine)
+    with register(*tracked_models.mappings()) as hooks:
+        yield hooks
+
+
+def unseen(engine: Engine, *statements: object) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(statement, execution_options=UNSEEN)  # type: ignore[call-overload]
+
+
+def add(engine: Engine, *numbers: int, enabled: bool = True) -> None:
+    with Session(engine) as session, because("jira webhook"):
+        session.add_all(Installation(id=one, enabled=enabled) for one in numbers)
+        session.commit()
+
+
+def differences(engine: Engine, hooks: Hooks, *, record: bool = False) -> list[str]:
+    run = Reconciliation(engine=engine, models=hooks.models, is_recording=record)
+    return [told(one) for one in run.run()]
+
+
+def told(one: Difference) -> str:
+    return f"{one.association} {one.subject_id}: {one.recorded} to {one.found}"
+
+
+def deliver(engine: Engine) -> None:
+    with LocalGateway() as gateway:
+        Relay(engine, gateway.settings()).drain()
+
+
+def test_where_everything_is_recorded_nothing_differs(
+    engine: Engine, hooks: Hooks
+) -> None:
+    add(engine, 1, 2)
+    deliver(engine)
+    add(engine, 3)
+    with Session(engine) as session:
+        session.delete(session.get_one(Installation, 1))
+        session.get_one(Installation, 2).enabled = False
+        session.commit()
+
+    assert differences(engine, hooks) == []
+
+
+@pytest.mark.parametrize("is_delivered", [False, True])
+def test_each_kind_of_change_that_nobody_saw_is_found(
+    engine: Engine, hooks: Hooks, *, is_delivered: bool
+) -> None:
+    add(engine, 1, 2)
+    add(engine, 3, enabled=False)
+    if is_delivered:
+        deliver(engine)
+    unseen(
+        engine,
+        delete(Installation).where(Installation.id == 1),
+        update(Installation).where(Installation.id == 2).values(enabled=False),
+        update(Installation).where(Installation.id == 3).values(enabled=None),
+        insert(Installation).values(id=4, jira_host=HOST, enabled=True),
+        insert(Subscription).values(id=9, github_installation_id=77, jira_host=HOST),
+    )
+
+    found = differences(engine, hooks)
+    again = differences(engine, hooks)
+
+    assert found == again  # nothing was written
+    assert sorted(found) == [
+        "installation 1: enabled to absent",
+        "installation 2: enabled to disabled",
+        "installation 4: absent to enabled",
+        "subscription 9: absent to enabled",
+    ]
+
+
+def test_what_is_missing_is_recorded_once_with_what_is_known_of_it(
+    engine: Engine, hooks: Hooks
+) -> None:
+    before = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    with Session(engine) as session:
+        session.add(Installation(id=1))
+        session.add(Subscription(id=5, github_installation_id=77, installation_id=1))
+        session.commit()
+    unseen(
+        engine,
+        delete(Subscription),
+        update(Installation).values(enabled=False, jira_host="https://new.jira.com"),
+    )
+    heard: list[Event] = []
+
+    def hear(_: object, event: Event) -> None:
+        heard.append(event)
+
+    with recorded_signal.connected_to(hear):
+        found = differences(engine, hooks, record=True)
+    again = differences(engine, hooks, record=True)
+
+    assert (len(found), again) == (2, [])
+    first, second = recorded(engine)[2:]
+    assert [event.id for event in heard] == [first.id, second.id]
+    assert (first.type, first.jira_hostname) == (
+        "installation.disable",
+        "https://new.jira.com",
+    )
+    # Of a row that is gone: what was recorded of it last.
+    assert (second.type, second.subject_id) == ("subscription.destroy", "5")
+    assert (second.github_installation_id, second.jira_hostname) == (77, HOST)
+    assert second.jira_integration_id == 1
+    for event in (first, second):
+        assert (event.reason, event.origin) == ("unattributed", "hydro-hooks reconcile")
+        assert (event.github_actor, event.jira_actor) == (None, None)
+        after, until = re.findall(r"[\d-]{10} [\d:]{8}", str(event.note))
+        assert f"{before:%F %T}" <= after <= until <= f"{event.occurred_at:%F %T}"
+        assert str(event.note).startswith("found by reconcile: it happened after")
+    assert first.transaction_id != second.transaction_id
+
+
+def test_the_first_run_of_an_app_that_has_rows_is_the_baseline(
+    engine: Engine, hooks: Hooks
+) -> None:
+    rows = [{"id": n, "host": HOST, "is_enabled": n % 2 > 0} for n in range(1, 4402)]
+    with engine.begin() as connection:
+        connection.execute(insert(Installation), rows, execution_options=UNSEEN)
+    run = Reconciliation(engine=engine, models=hooks.models, is_recording=True)
+    found = list(run.run())
+    later = Reconciliation(engine=engine, models=hooks.models)
+
+    assert len(found) == run.differing == 4401
+    assert list(later.run()) == []
+    assert later.compared >= 4401
+    events = recorded(engine)
+    assert {event.type for event in events} == {"installation.create"}
+    assert [event.subject_id for event in events] == [str(row["id"]) for row in rows]
+    assert sum(event.state == State.DISABLED for event in events) == 2200
+    assert str(events[0].note).startswith("found by reconcile: it happened before")
+    assert {event.id for event in events} == {one.event_id for one in found}
+
+
+def test_numbers_are_kept_as_ranges_of_which_the_largest_count() -> None:
+    numbers = Numbers()
+    numbers.add([5, 4, 1, 2])
+    numbers.add([3, 9])
+    few = str(numbers.do_not_hold(outbox.c.seq).compile())
+    numbers.add(range(20, 1000, 2))
+    many = str(numbers.do_not_hold(outbox.c.seq).compile())
+
+    assert few.count(">") == 3  # below 1, between 5 and 9, above 9
+    assert many.count(">") == MAX_RANGES + 1
+
+
+def test_what_happened_after_a_run_that_left_nothing_is_told_to_be_since(
+    engine: Engine, hooks: Hooks
+) -> None:
+    add(engine, 1)
+    assert differences(engine, hooks, record=True) == []
+    unseen(engine, update(Installation).values(enabled=False))
+    listed = next(Reconciliation(engine=engine, models=hooks.models).run())
+    again = next(Reconciliation(engine=engine, models=hooks.models).run())
+
+    assert listed.after is not None
+    assert listed.after > recorded(engine)[0].occurred_at
+    assert again.after == listed.after  # a run that only lists notes nothing
+
+
+def test_a_row_that_another_transaction_holds_is_left_to_the_next_run(
+    engine: Engine, hooks: Hooks
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time: whoever records waits for it")
+    add(engine, 1, 2)
+    unseen(engine, update(Installation).values(enabled=False))
+    with Session(engine) as session:
+        session.get_one(Installation, 1, with_for_update=True)
+        run = Reconciliation(engine=engine, models=hooks.models, is_recording=True)
+        found = [told(one) for one in run.run()]
+        session.rollback()
+    with engine.connect() as connection:
+        noted = creation.stored(connection, "reconciled.installation")
+
+    assert found == ["installation 2: enabled to disabled"]
+    assert (run.held, noted) == (1, None)
+    assert differences(engine, hooks, record=True) == [
+        "installation 1: enabled to disabled"
+    ]
+
+
+def flip(engine: Engine, number: int) -> None:
+    with Session(engine) as session, because("web interaction"):
+        row = session.get(Installation, number, with_for_update=True)
+        if row is None:
+            session.add(Installation(id=number))
+        elif number % 3:
+            row.enabled = not row.enabled
+        else:
+            session.delete(row)
+        session.commit()
+
+
+def test_beside_running_writers_nothing_is_invented(
+    engine: Engine, hooks: Hooks
+) -> None:
+    """Writers change rows all the time, each change recorded: nothing is missing."""
+    add(engine, *range(1, 41))
+    stop = threading.Event()
+    failures: list[DBAPIError] = []
+
+    def write(numbers: range) -> None:
+        while not stop.is_set():
+            for number in numbers:
+                try:
+                    flip(engine, number)
+                except DBAPIError as error:
+                    if "locked" not in str(error.orig):  # SQLite has one writer
+                        failures.append(error)
+                        return
+
+    writers = [threading.Thread(target=write, args=(range(n, 41, 2),)) for n in (1, 2)]
+    for writer in writers:
+        writer.start()
+    try:
+        listed = [differences(engine, hooks) for _ in range(5)]
+        written = [differences(engine, hooks, record=True) for _ in range(5)]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+
+    assert failures == []
+    assert listed + written == [[]] * 10
+    assert differences(engine, hooks) == []
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Place(Base):
+    """With a key of two columns, and soft deletes."""
+
+    __tablename__ = "place"
+
+    country: Mapped[str] = mapped_column(String(20), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    is_there: Mapped[bool] = mapped_column(default=True)
+
+
+class Device(Base):
+    """With a key of UUIDs."""
+
+    __tablename__ = "device"
+
+    id: Mapped[uuid.UUID] = mapped_column(Uuid(), primary_key=True, default=uuid.uuid4)
+
+
+class Kind(Base):
+    """A base class, and in a table of its own its subclass."""
+
+    __tablename__ = "kind"
+    __mapper_args__ = {"polymorphic_on": "name", "polymorphic_identity": "kind"}  # noqa: RUF012 - theirs
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(20))
+
+
+class Special(Kind):
+    __tablename__ = "special"
+    __mapper_args__ = {"polymorphic_identity": "special"}  # noqa: RUF012 - theirs
+
+    id: Mapped[int] = mapped_column(ForeignKey("kind.id"), primary_key=True)
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
+@pytest.fixture
+def odd(engine: Engine) -> Iterator[Hooks]:
+    Base.metadata.create_all(engine)
+    models = (
+        track(Place, association="place", present="is_there"),
+        track(Device, association="device"),
+        installation(Special, enabled="enabled"),
+    )
+    with register(*models) as hooks:
+        yield hooks
+
+
+def test_keys_of_several_columns_of_uuids_and_of_subclasses_are_compared(
+    engine: Engine, odd: Hooks
+) -> None:
+    places = [Place(country=c, number=n) for c in ("a", "b") for n in range(2100)]
+    devices = [Device() for _ in range(3)]
+    with Session(engine) as session:
+        session.add_all([*places, *devices, Special(id=1), Special(id=2)])
+        session.commit()
+        gone = devices[0].id
+    assert differences(engine, odd) == []
+
+    unseen(
+        engine,
+        delete(Place).where(Place.country == "a", Place.number == 599),
+        update(Place)
+        .where(Place.country == "b", Place.number == 0)
+        .values(is_there=False),
+        delete(Device).where(Device.id == gone),
+        text("UPDATE special SET enabled = false WHERE id = 2"),
+    )
+
+    assert differences(engine, odd, record=True) == [
+        'place ["b",0]: enabled to absent',
+        'place ["a",599]: enabled to absent',
+        f"device {gone}: enabled to absent",
+        "installation 2: enabled to disabled",
+    ]
+    assert differences(engine, odd, record=True) == []
+
+
+def test_a_subject_whose_key_is_lost_is_counted_and_the_run_not_noted(
+    engine: Engine, odd: Hooks
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(Device).values(id=uuid.uuid4()))
+    unseen(engine, delete(Device))
+    with engine.begin() as connection:
+        connection.execute(update(outbox).values(subject_id="x" * 254 + "…"))
+    run = Reconciliation(engine=engine, models=odd.models, is_recording=True)
+    found = list(run.run())
+    with engine.connect() as connection:
+        noted = creation.stored(connection, "reconciled.device")
+
+    assert (found, run.unreadable, noted) == ([], 1, None)
+
+
+def test_missing_tables_are_named(database: Database) -> None:
+    engine = database.engine()
+    with register(*tracked_models.mappings()) as hooks:
+        with pytest.raises(DatabaseError, match="has no hydro_outbox, hydro_journal"):
+            differences(engine, hooks)
+    engine.dispose()
+
+
+# The command.
+
+
+def command(database: Database, *options: str, app: str = "hooks_here:hooks") -> Result:
+    arguments = ["reconcile", "--app", app, "--database", database.text_url, *options]
+    return CliRunner().invoke(hydro_hooks, arguments)
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hooks_here.py").write_text(
+        "import tracked_models\nfrom hydro_hooks import register\n"
+        "hooks = register(*tracked_models.mappings())\n"
+        "def make():\n    return hooks\n"
+        "other = 5\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("app", "hooks")
+def test_the_command_lists_records_and_says_by_its_exit_code_what_it_found(
+    engine: Engine, database: Database
+) -> None:
+    add(engine, 1, 2)
+    nothing = command(database)
+    unseen(engine, delete(Installation).where(Installation.id == 1))
+    listed = command(database)
+    as_json = command(database, "--json", "--record", app="hooks_here:make")
+    done = command(database, "--record")
+
+    assert (nothing.exit_code, nothing.stdout) == (0, "")
+    assert "nothing differs" in nothing.stderr
+    assert (listed.exit_code, listed.stdout) == (
+        1,
+        "installation 1 is absent, but enabled by what is recorded: destroy\n",
+    )
+    assert "1 differs; --record records it" in listed.stderr
+    line = json.loads(as_json.stdout)
+    assert as_json.exit_code == 1
+    assert (line["subjectId"], line["action"]) == ("1", "destroy")
+    assert line["eventId"] == recorded(engine)[-1].id
+    assert "1 differs, and is recorded now" in as_json.stderr
+    assert (done.exit_code, done.stdout) == (0, "")
+
+
+@pytest.mark.usefixtures("app", "hooks")
+def test_the_command_refuses_what_is_no_handle_and_says_what_to_give(
+    database: Database,
+) -> None:
+    for app, problem in (
+        ("hooks_here", "'hooks_here' is not MODULE:HOOKS"),
+        ("nowhere:hooks", "No module named 'nowhere'"),
+        ("hooks_here:hocks", "has no attribute 'hocks'"),
+        ("hooks_here:other", "is a int; name what register() gave"),
+    ):
+        result = command(database, app=app)
+        assert result.exit_code == 2
+        assert problem in " ".join(result.stderr.split())
+
+
+@pytest.mark.usefixtures("app", "hooks")
+def test_the_command_records_nothing_where_tracking_is_disabled(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKING_DISABLED", "true")
+    result = command(database, "--record")
+
+    assert result.exit_code == 1
+    assert "TRACKING_DISABLED is set" in result.stderr
+
+
+@pytest.mark.usefixtures("app", "engine")
+def test_a_models_table_that_is_not_there_fails_in_one_line(database: Database) -> None:
+    result = command(database)
+
+    assert result.exit_code == 1
+    assert "installation" in result.stderr
+    assert "Traceback" not in result.stderr
