@@ -190,7 +190,9 @@ def subjects(engine: Engine, association: str) -> Iterator[list[str]]:
         yield page
     for table in (outbox, rejected):
         seq = 0
-        while rows := _fetched(engine, _after(table, association, seq)):
+        # Not beyond: writers may add to it faster than it is read.
+        [(end,)] = _fetched(engine, select(func.max(table.c.seq)))
+        while rows := _fetched(engine, _between(table, association, seq, end or 0)):
             seq = rows[-1].seq
             yield list(dict.fromkeys(row.subject_id for row in rows))
 
@@ -207,10 +209,13 @@ def _in_journal(engine: Engine, association: str, last: str) -> list[str]:
     return [row.subject_id for row in _fetched(engine, statement)]
 
 
-def _after(table: Table, association: str, seq: int) -> Select[tuple[int, str]]:
+def _between(
+    table: Table, association: str, seq: int, end: int
+) -> Select[tuple[int, str]]:
     return (
         select(table.c.seq, table.c.subject_id)
-        .where(table.c.seq > seq, table.c.association == association)
+        .where(table.c.seq > seq, table.c.seq <= end)
+        .where(table.c.association == association)
         .order_by(table.c.seq)
         .limit(PAGE)
     )
