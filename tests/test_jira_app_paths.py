@@ -146,6 +146,15 @@ def test_what_is_not_recorded_is_wrong(tmp_path: Path) -> None:
     ]
 
 
+def test_a_migration_is_named_as_the_place_of_what_it_changes(tmp_path: Path) -> None:
+    [path] = [path for path in PATHS if "migration" in path.name]
+    with app_on(f"sqlite:///{tmp_path / 'app.db'}") as world:
+        outcome = walk(path, world)
+
+    [origin] = {event.origin for event in outcome.events}
+    assert re.fullmatch(r"rev_0002_drop_orphans_py:\d+ in upgrade", origin or "")
+
+
 def test_the_migrations_make_the_tables_of_the_models(database: Database) -> None:
     alembic(database.text_url, "upgrade", "head")
 

@@ -7,7 +7,13 @@ from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any, Final
 
-_NOT_THE_PROGRAM: Final = ("sqlalchemy", "hydro_hooks", "greenlet", "contextlib")
+_NOT_THE_PROGRAM: Final = (
+    "sqlalchemy",
+    "alembic",
+    "hydro_hooks",
+    "greenlet",
+    "contextlib",
+)
 _DEPTH: Final = 200
 """Frames looked at; a program's own frame lies among the first few dozen."""
 
