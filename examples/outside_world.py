@@ -73,14 +73,18 @@ class OutsideWorld:
         app: The app.
         client: Flask's test client of it.
         jira_answer: The status with which Jira answers the verification call.
+        github_answers: The status with which GitHub answers where an installation is
+            looked for, by its id; 200 where it is not named.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.jira_answer = 200
+        self.github_answers: dict[int, int] = {}
         self._github_secret = secrets.token_hex()
         self.app = create_app(
             engine,
             verify=lambda _customer: self.jira_answer,
+            find=lambda number: self.github_answers.get(number, 200),
             github_secret=self._github_secret,
             secret_key=secrets.token_hex(),
         )
@@ -179,6 +183,12 @@ class OutsideWorld:
             "jwt": site.token(security.PAGE, user=user),
         }
         return self.client.post("/jira/subscription/delete", data=form)
+
+    def person_looks_in_jira(self, site: Site, *, user: str) -> TestResponse:
+        """Have a user of the site open the app's page, which Jira loads in a frame."""
+        path = "/jira/configuration"
+        token = site.token(security.hash_of("GET", path), user=user)
+        return self.client.get(path, query_string={"jwt": token})
 
     def _on_github(self, site: Site, login: str) -> AbstractContextManager[FlaskClient]:
         installations = [site.github_installation_id]

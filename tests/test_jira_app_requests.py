@@ -147,6 +147,21 @@ def test_an_answer_of_jira_that_tells_nothing_changes_nothing(
     assert events == []
 
 
+def test_the_page_drops_and_no_longer_shows_what_is_gone_on_github(
+    world: OutsideWorld,
+) -> None:
+    gone = replace(SITE, github_installation_id=5)
+    unanswered = replace(SITE, github_installation_id=6)
+    for site in (gone, unanswered):
+        world.person_connects(site, login=LOGIN, user=USER)
+    world.github_answers = {5: 404, 6: 503}
+
+    answer = world.person_looks_in_jira(SITE, user=USER)
+
+    assert answer.json == {"connected": [SITE.github_installation_id, 6]}
+    assert [row[1] for row in subscriptions(world)] == [SITE.github_installation_id, 6]
+
+
 def test_a_webhook_without_a_sender_counts_and_names_nobody(
     world: OutsideWorld,
 ) -> None:

@@ -108,6 +108,10 @@ NOT_SIGNED: dict[str, Deed] = {
     "connect: a webhook's token": lambda w: connect_by(
         w, token=SITE.token(security.hash_of("POST", DISABLED)), number=48_213_907
     ),
+    "jira frame: another secret": lambda w: w.person_looks_in_jira(IMPOSTOR, user=USER),
+    "jira frame: for a page": lambda w: w.client.get(
+        "/jira/configuration", query_string={"jwt": SITE.token(security.PAGE)}
+    ),
     "jira page: another secret": lambda w: w.person_deletes_in_jira(
         IMPOSTOR, user=USER
     ),
@@ -155,7 +159,7 @@ def test_the_app_does_not_start_with_an_empty_secret(
     secrets = {"github_secret": "some", "secret_key": "thing", empty: ""}
 
     with pytest.raises(ValueError, match="empty"):
-        create_app(engine, verify=lambda _: 200, **secrets)
+        create_app(engine, verify=lambda _: 200, find=lambda _: 200, **secrets)
     engine.dispose()
 
 

@@ -7,8 +7,12 @@ on GitHub (subscriptions), and changes them on the fourteen paths of the deploye
     stafftools.py   uninstall, verify (200, 401)
     pages.py        connect, delete from the GitHub side, delete from the Jira side
 
-Beyond the deployed app it listens to GitHub's `installation` webhook
-(webhooks.py): a customer who suspends or removes the app on GitHub leaves a trace.
+and on those that left no trace there at all:
+
+    pages.py        the page in Jira, which drops stale subscriptions when it is loaded
+    models.py       Subscription.uninstall, in bulk; ../uninstall.py is a script for it
+    migrations/     a migration that deletes in bulk; ../alembic.ini leads to it
+    webhooks.py     GitHub's `installation`: suspend, unsuspend, deleted
 
 All that it knows of hydro_hooks is hooks.py, which says what the models mean, and
 `because` on the handlers, which says why. customers.py does what several handlers do,

@@ -19,12 +19,15 @@ from jira_app.webhooks import webhooks
 Verify = Callable[[Installation], int]
 """Calls the customer's Jira with the shared secret; gives the status of its answer."""
 
+Find = Callable[[int], int]
+"""Asks GitHub for an installation by its id; gives the status of its answer."""
+
 MAX_BODY = 25 * 1024 * 1024
 """The largest webhook that GitHub sends."""
 
 
 def create_app(
-    engine: Engine, *, verify: Verify, github_secret: str, secret_key: str
+    engine: Engine, *, verify: Verify, find: Find, github_secret: str, secret_key: str
 ) -> Flask:
     """Return the app, with its tables and those of hydro_hooks in place.
 
@@ -33,6 +36,7 @@ def create_app(
     Args:
         engine: Of the app's database; see `open_database()`.
         verify: Makes the verification call to a customer's Jira.
+        find: Looks an installation up on GitHub.
         github_secret: With which GitHub signs its webhooks.
         secret_key: With which the cookies of logged-in people are signed.
 
@@ -47,6 +51,7 @@ def create_app(
     app = Flask(__name__)
     app.config.update(
         VERIFY=verify,
+        FIND=find,
         GITHUB_WEBHOOK_SECRET=github_secret,
         SECRET_KEY=secret_key,
         SESSION_COOKIE_SAMESITE="Lax",

@@ -73,6 +73,14 @@ def jira_page() -> None:
     _admit(security.PAGE)
 
 
+def jira_frame() -> None:
+    """Let Jira pass where it loads a page of the app for a person.
+
+    Its token is in the address, and is good for this one address.
+    """
+    _admit(_hash_of_request())
+
+
 def customer() -> Installation:
     """Return the customer in whose name Jira calls."""
     found: Installation = g.customer
@@ -94,7 +102,7 @@ def jira_user() -> str | None:
 def _admit(request_hash: str) -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind != "JWT":
-        token = request.form.get("jwt", "")
+        token = request.values.get("jwt", "")
     try:
         found = by_client_key(database.session(), security.client_key_in(token))
         if found is None:

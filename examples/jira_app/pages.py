@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from flask import Blueprint, abort
+from flask import Blueprint, abort, current_app
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
@@ -16,6 +16,7 @@ from jira_app.incoming import (
     form_number,
     form_text,
     github_login,
+    jira_frame,
     jira_page,
     jira_user,
     requires,
@@ -70,6 +71,36 @@ def delete_from_jira() -> ResponseReturnValue:
         Subscription.jira_client_key == customer().client_key,
     )
     return _deleted(database.session().scalars(statement).first())
+
+
+@pages.get("/jira/configuration")
+@requires(jira_frame)
+@because(Reason.WEB_INTERACTION, jira_actor=jira_user)
+def show_in_jira() -> ResponseReturnValue:
+    """Show a user of Jira what is connected, and drop what GitHub no longer knows.
+
+    As in the later life of the deployed app: to load the page deletes in bulk.
+    """
+    statement = (
+        select(Subscription.github_installation_id)
+        .where(Subscription.jira_client_key == customer().client_key)
+        .order_by(Subscription.id)
+    )
+    connected = database.session().scalars(statement).all()
+    stale = [number for number in connected if _is_gone(number)]
+    Subscription.uninstall(
+        database.session(),
+        jira_host=customer().jira_host,
+        github_installation_ids=stale,
+    )
+    database.session().commit()
+    return {"connected": [number for number in connected if number not in stale]}
+
+
+def _is_gone(github_installation_id: int) -> bool:
+    """Return whether GitHub says so; that it does not answer tells nothing."""
+    status = current_app.config["FIND"](github_installation_id)
+    return bool(status == HTTPStatus.NOT_FOUND)
 
 
 def _deleted(subscription: Subscription | None) -> ResponseReturnValue:

@@ -173,7 +173,9 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 def _use_indexes(connection: Connection) -> None:
     """Have PostgreSQL look in a part of the outbox where it is told which.
 
-    It knows nothing yet of what was written a moment ago, and would read all of it.
+    It knows nothing yet of what was written a moment ago, and would read all of it. To
+    compile a plan that looks so dear would take longer than to carry it out.
     """
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        connection.exec_driver_sql("SET LOCAL jit = off")
