@@ -87,6 +87,10 @@ class Listeners:
             self._detach("process")
         self._renew()
 
+    def write(self, connection: Connection) -> None:
+        """Write what a connection's transaction did so far, before it is committed."""
+        self._recorder.write(connection)
+
     def _renew(self) -> None:
         """Decide anew what depends on the models."""
         rows.forget()

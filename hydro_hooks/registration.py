@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from hydro_hooks.cause import UNATTRIBUTED, cause_in, surround
 from hydro_hooks.creation import missing_tables
@@ -140,6 +142,25 @@ class _Registry:
                 if not self._handles:
                     surround(UNATTRIBUTED)
 
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        with self._lock:
+            handles, on_failure = list(self._handles), self._listeners.on_failure
+            for handle in handles:
+                self.remove(handle)
+        try:
+            yield
+        finally:
+            with self._lock:
+                for handle in handles:
+                    self._handles.append(handle)
+                    self._listeners.attach(handle.models, on_failure)
+                if handles:
+                    surround(cause_in(os.environ))
+
+    def write(self, connection: Connection) -> None:
+        self._listeners.write(connection)
+
     def _known(self, models: tuple[TrackedModel, ...]) -> Hooks | None:
         """Return the handle on these very models; raise where they would clash."""
         for handle in self._handles:
@@ -157,3 +178,19 @@ class _Registry:
 
 
 _registry: Final = _Registry()
+
+
+def hooks_off() -> AbstractContextManager[None]:
+    """Return a block in which nothing is tracked, whatever is registered around it."""
+    return _registry.off()
+
+
+def record_now(connection: Connection) -> None:
+    """Write what a connection's transaction changed so far, and not at its commit.
+
+    For tests whose outer transaction never commits.
+
+    Raises:
+        RecordingError: It could not be written, and everything is rolled back.
+    """
+    _registry.write(connection)

@@ -12,6 +12,7 @@ from alembic.util import CommandError
 from jira_app import Base, open_database, track_customers
 
 import hydro_hooks
+import hydro_hooks.integrations.alembic  # op.create_hydro_tables()
 
 
 def migrate(url: str) -> None:

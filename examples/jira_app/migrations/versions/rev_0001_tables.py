@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-import hydro_hooks
-
 revision = "0001"
 down_revision = None
 
@@ -32,7 +30,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("gitHubInstallationId", "jiraClientKey"),
         sqlite_autoincrement=True,
     )
-    hydro_hooks.create_tables(op.get_bind())
+    op.create_hydro_tables()  # type: ignore[attr-defined] # of env.py's import
 
 
 def downgrade() -> None:
