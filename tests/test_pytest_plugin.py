@@ -71,7 +71,7 @@ def test_a_failure_tells_what_was_recorded(tracked: Engine) -> None:
     )
     assert lines[0] == "recorded:"
     assert lines[1].startswith("  installation.create 1: reason='jira webhook'")
-    assert "jira_actor='557058:x' origin='test_pytest_plugin:" in lines[2]
+    assert "jira_actor='557058:x' origin='" in lines[2]
 
 
 @pytest.mark.parametrize("mode", ["create_savepoint", "rollback_only"])
