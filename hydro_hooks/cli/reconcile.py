@@ -137,7 +137,8 @@ def _conclude(run: Reconciliation) -> None:
     else:
         told = counted(run.differing, "differs", "differ")
         told += ", and is recorded now" if run.is_recording else "; --record records it"
-    say(f"{run.compared:,} rows and recorded subjects compared: {told}")
+    compared = "row or recorded subject" if run.compared == 1 else "rows and subjects"
+    say(f"{run.compared:,} {compared} compared: {told}")
     if run.held:
         held = counted(run.held, "row is", "rows are")
         say(f"{held} left to the next run: another transaction holds them")
