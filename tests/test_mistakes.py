@@ -1,0 +1,261 @@
+"""Mistakes that are easily made: what is said of each, and that it is said early."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    DateTime,
+    Double,
+    ForeignKey,
+    Integer,
+    Numeric,
+    String,
+    TypeDecorator,
+    select,
+)
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.ext.associationproxy import association_proxy
+from sqlalchemy.ext.hybrid import hybrid_property
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from tracked_models import Installation, Subscription
+
+from hydro_hooks import MappingError, installation, subscription, track
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Moment(TypeDecorator[dt.datetime]):
+    impl = DateTime
+    cache_ok = True
+
+    def process_result_value(self, value: Any, _dialect: object) -> Any:
+        return value
+
+
+class YesNo(TypeDecorator[bool]):
+    impl = String(1)
+    cache_ok = True
+
+    def process_result_value(self, value: Any, _dialect: object) -> Any:
+        return value == "Y"
+
+
+class Switch(TypeDecorator[int]):
+    impl = Integer
+    cache_ok = True
+
+
+class Stage(enum.Enum):
+    ON = "on"
+
+
+class Owner(Base):
+    __tablename__ = "owner"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50))
+
+
+class Site(Base):
+    __tablename__ = "site"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host: Mapped[str] = mapped_column("host_column", String(255))
+    disabled_at: Mapped[dt.datetime | None]
+    day: Mapped[dt.date]
+    hour: Mapped[dt.time]
+    span: Mapped[dt.timedelta]
+    native_span: Mapped[dt.timedelta] = mapped_column(postgresql.INTERVAL())
+    document: Mapped[dict[str, Any]] = mapped_column(JSON)
+    blob: Mapped[bytes] = mapped_column(mysql.LONGBLOB())
+    token: Mapped[uuid.UUID]
+    share: Mapped[float] = mapped_column(Double())
+    stage: Mapped[Stage]
+    moment: Mapped[dt.datetime] = mapped_column(Moment())
+    answer: Mapped[bool] = mapped_column(YesNo())
+    switch: Mapped[int] = mapped_column(Switch())
+    digit: Mapped[int] = mapped_column(Numeric(1, 0))
+    is_on: Mapped[bool] = mapped_column(Boolean)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("owner.id"))
+    owner: Mapped[Owner] = relationship()
+    owner_name = association_proxy("owner", "name")
+
+    @hybrid_property
+    def has_host(self) -> bool:
+        return len(self.host) > 0
+
+    @hybrid_property
+    def is_good(self) -> bool:
+        return True
+
+
+def refused(make: Callable[[], object]) -> str:
+    """Return what is said of a mapping."""
+    with pytest.raises(MappingError) as error:
+        make()
+    return str(error.value)
+
+
+WHEREVER = "which would count as true wherever it is set; give an expression, such as"
+
+
+@pytest.mark.parametrize(
+    ("attribute", "says"),
+    [
+        ("disabled_at", f"a date (DateTime()), {WHEREVER} Site.disabled_at.is_(None)"),
+        ("day", f"a date (Date()), {WHEREVER} Site.day.is_(None)"),
+        ("moment", f"a date (Moment()), {WHEREVER} Site.moment.is_(None)"),
+        ("hour", f"a time (Time()), {WHEREVER} Site.hour.is_(None)"),
+        ("span", f"an interval (Interval()), {WHEREVER} Site.span.is_not(None)"),
+        (
+            "native_span",
+            f"an interval (INTERVAL()), {WHEREVER} Site.native_span.is_not(None)",
+        ),
+        ("blob", f"bytes (LONGBLOB()), {WHEREVER} Site.blob.is_not(None)"),
+        ("token", f"a UUID (Uuid()), {WHEREVER} Site.token.is_not(None)"),
+        (
+            "document",
+            "JSON (JSON()), which would count as true unless it is empty; give an"
+            ' expression, such as Site.document["enabled"].as_boolean()',
+        ),
+        (
+            "share",
+            "a floating-point number (Double()), of which every value but 0 would count"
+            " as true; give an expression, such as Site.share > 0",
+        ),
+        (
+            "stage",
+            "text (Enum('ON', name='stage')), of which every value but the empty one"
+            " would count as true; give an expression, such as Site.stage == 'active'",
+        ),
+        (
+            "owner_id",
+            f"a foreign key (of owner.id), {WHEREVER} Site.owner_id.is_not(None)",
+        ),
+        ("id", "the primary key, which is set in every row; give the flag's column"),
+    ],
+)
+@pytest.mark.parametrize("flag", ["enabled", "present"])
+def test_what_is_no_flag_is_refused_as_one(
+    flag: str, attribute: str, says: str
+) -> None:
+    given: dict[str, Any] = {flag: attribute}
+
+    assert refused(lambda: installation(Site, **given)) == f"Site: {flag} is {says}"
+
+
+def test_flags_of_booleans_numbers_and_a_type_of_ones_own_are_accepted() -> None:
+    for flag in ("is_on", "digit", "switch", "answer", Site.document["on"]):
+        installation(Site, enabled=flag, present=flag)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "says"),
+    [
+        ("is_on", "a Boolean (Boolean())"),
+        ("share", "a floating-point number (Double())"),
+        ("document", "JSON (JSON())"),
+        ("blob", "bytes (LONGBLOB())"),
+        ("disabled_at", "a date (DateTime())"),
+        ("moment", "a date (Moment())"),
+    ],
+)
+@pytest.mark.parametrize("name", ["github_installation_id", "jira_integration_id"])
+def test_what_is_no_id_is_refused_as_one(name: str, attribute: str, says: str) -> None:
+    given: dict[str, Any] = {name: attribute}
+
+    assert refused(lambda: track(Site, association="site", **given)) == (
+        f"Site: {name} is {says}; give a column of numbers or text"
+    )
+
+
+@pytest.mark.parametrize(
+    ("attribute", "says"),
+    [
+        ("id", "a number (Integer())"),
+        ("switch", "a number (Switch())"),
+        ("is_on", "a Boolean (Boolean())"),
+        ("document", "JSON (JSON())"),
+        ("blob", "bytes (LONGBLOB())"),
+        ("disabled_at", "a date (DateTime())"),
+    ],
+)
+def test_what_is_no_host_is_refused_as_one(attribute: str, says: str) -> None:
+    assert refused(lambda: installation(Site, jira_hostname=attribute)) == (
+        f"Site: jira_hostname is {says}; give a column of text"
+    )
+
+
+def test_ids_and_hosts_of_suitable_kinds_are_accepted() -> None:
+    host = Site.document["host"]
+    for name in ("id", "digit", "host", "token", "stage", "switch", host):
+        installation(Site, jira_hostname=host, github_installation_id=name)
+
+
+def test_a_subquery_that_gives_every_row_the_same_is_refused() -> None:
+    host = select(Installation.jira_host).scalar_subquery()
+
+    assert refused(lambda: subscription(Subscription, jira_hostname=host)) == (
+        "Subscription: jira_hostname is a subquery that reads no column of"
+        " Subscription, so that every row would get the same value; add"
+        " .where(... == Subscription.id) or whichever column leads there"
+    )
+
+
+def test_a_subscription_of_nobody_is_refused() -> None:
+    assert refused(lambda: subscription(Subscription, enabled="id")) == (
+        "Subscription: github_installation_id is missing, and so are jira_hostname and"
+        " jira_integration_id: nothing says whose it is; give at least one of the three"
+    )
+
+
+@pytest.mark.parametrize("name", ["has_host", "is_good"])
+def test_a_hybrid_without_sql_is_refused(name: str) -> None:
+    said = refused(lambda: installation(Site, enabled=name))
+
+    assert said.startswith(
+        f"Site: enabled is {name!r}, a hybrid property that gives no SQL at Site.{name}"
+    )
+    assert said.endswith(f"; give it an SQL expression, by @{name}.inplace.expression")
+
+
+def test_an_association_proxy_is_refused_without_configuring_mappers() -> None:
+    remedy = (
+        ", which the database does not know; follow its relationship with a scalar"
+        " subquery: select(...).where(...).scalar_subquery()"
+    )
+
+    by_name = refused(lambda: installation(Site, jira_hostname="owner_name"))
+    is_configured = Site.__mapper__.configured
+    attribute: Any = Site.owner_name
+    by_attribute = refused(lambda: installation(Site, jira_hostname=attribute))
+
+    assert not is_configured
+    assert by_name == (
+        f"Site: jira_hostname is 'owner_name', an association proxy{remedy}"
+    )
+    assert by_attribute == f"Site: jira_hostname is an association proxy{remedy}"
+
+
+def test_a_columns_name_leads_to_its_attribute() -> None:
+    assert refused(lambda: installation(Site, jira_hostname="host_column")) == (
+        "Site: jira_hostname is 'host_column', the column of attribute 'host'; give"
+        " 'host'"
+    )
+
+
+def test_a_misspelt_attribute_leads_to_the_one_that_is_like_it() -> None:
+    said = refused(lambda: installation(Site, present="disable_at"))
+
+    assert said.startswith("Site: present is 'disable_at', which Site does not have;")
+    assert said.endswith("; did you mean 'disabled_at'?")
