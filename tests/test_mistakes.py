@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import enum
+import functools
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +29,17 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from tracked_models import Installation, Subscription
 
-from hydro_hooks import MappingError, installation, subscription, track
+from hydro_hooks import (
+    Cause,
+    MappingError,
+    Reason,
+    because,
+    carried,
+    current_cause,
+    installation,
+    subscription,
+    track,
+)
 
 
 class Base(DeclarativeBase):
@@ -259,3 +271,191 @@ def test_a_misspelt_attribute_leads_to_the_one_that_is_like_it() -> None:
 
     assert said.startswith("Site: present is 'disable_at', which Site does not have;")
     assert said.endswith("; did you mean 'disabled_at'?")
+
+
+class Word(str, enum.Enum):  # noqa: UP042 - as they were written before StrEnum
+    UNINSTALLED = "jira webhook"
+
+
+class Plain(enum.Enum):
+    UNINSTALLED = "jira webhook"
+
+
+def refused_by_type(make: Callable[[], object]) -> str:
+    """Return what is said of an argument of a wrong type."""
+    with pytest.raises(TypeError) as error:
+        make()
+    return str(error.value)
+
+
+def test_a_member_of_an_enum_of_text_is_its_value() -> None:
+    word = Word.UNINSTALLED
+    with because(word, github_actor=word, jira_actor=word, note=word):
+        cause = current_cause()
+
+    told = {type(value) for value in (cause.reason, cause.github_actor, cause.note)}
+    assert told == {str}
+    assert cause == Cause(
+        reason="jira webhook",
+        github_actor="jira webhook",
+        jira_actor="jira webhook",
+        note="jira webhook",
+    )
+
+
+def test_a_member_of_another_enum_is_refused_with_its_value() -> None:
+    reason: Any = Plain.UNINSTALLED
+
+    assert refused_by_type(lambda: because(reason)) == (
+        "because(): reason is a Plain; give text (give Plain.UNINSTALLED.value)"
+    )
+
+
+def test_the_class_of_reasons_is_refused_with_a_member() -> None:
+    reason: Any = Reason
+
+    assert refused_by_type(lambda: because(reason)) == (
+        "because(): reason is the class Reason; give one of its members, such as"
+        " Reason.STAFFTOOLS_API"
+    )
+
+
+def handler(request: str) -> str:
+    return request
+
+
+def without_arguments() -> None:
+    """Do nothing."""
+
+
+async def coroutine() -> None:
+    """Do nothing, later."""
+
+
+class View:
+    def get(self) -> None:
+        """Do nothing."""
+
+    @staticmethod
+    def ping() -> None:
+        """Do nothing."""
+
+    @property
+    def state(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (handler, "handler"),
+        (without_arguments, "without_arguments"),
+        (coroutine, "coroutine"),
+        (View.get, "View.get"),
+        (View.__dict__["ping"], "View.ping"),
+        (View.__dict__["state"], "View.state"),
+    ],
+)
+def test_because_without_parentheses_is_refused_where_it_decorates(
+    function: Any, name: str
+) -> None:
+    short = name.rpartition(".")[2]
+
+    assert refused_by_type(lambda: because(function)) == (
+        f"@because is written without parentheses on {__name__}.{name}: write"
+        " @because(Reason.JIRA_WEBHOOK), or @because() to inherit everything; if"
+        f" {short}() is to give the reason, write"
+        f" @because(lambda *args, **kwargs: {short}(*args, **kwargs))"
+    )
+
+
+def test_because_without_parentheses_on_a_class_is_refused() -> None:
+    view: Any = View
+
+    assert refused_by_type(lambda: because(view)) == (
+        f"@because is written without parentheses on the class {__name__}.View, and"
+        " decorates no class: write @because(Reason.JIRA_WEBHOOK), or @because() to"
+        " inherit everything, on its functions"
+    )
+
+
+def test_because_without_parentheses_on_what_has_no_name_is_told_once_called() -> None:
+    decorated: Any = because(functools.partial(handler))
+
+    assert refused_by_type(lambda: decorated("a request")) == (
+        "because() was called with str, which is no function: was @because written"
+        " without parentheses? Write @because(Reason.JIRA_WEBHOOK), or @because() to"
+        " inherit everything"
+    )
+
+
+def test_because_above_a_property_is_refused() -> None:
+    state: Any = View.__dict__["state"]
+
+    assert refused_by_type(lambda: because("looked at")(state)) == (
+        f"@because cannot decorate a property ({__name__}.View.state): decorate its"
+        " function, below @property"
+    )
+
+
+def test_the_at_sign_of_a_login_is_taken_off() -> None:
+    with because("x", github_actor="@octocat"):
+        actor = current_cause().github_actor
+
+    assert actor == "octocat"
+    with pytest.raises(ValueError, match="github_actor is empty"):
+        because(github_actor="@")
+
+
+@pytest.mark.parametrize(
+    ("given", "what"), [(None, "None"), (Cause(), "a Cause"), ("x", "a str")]
+)
+def test_carrying_what_is_no_mapping_is_refused(given: Any, what: str) -> None:
+    assert refused_by_type(lambda: carried(given)) == (
+        f"carried() takes what carry() gave, a mapping, and got {what}; of a job that"
+        ' may have come without one: carried(job.get("cause") or {})'
+    )
+
+
+async def somebody(request: str) -> str:
+    return request
+
+
+def broken(request: str) -> str:
+    raise TypeError(request)
+
+
+@pytest.mark.parametrize(
+    ("ask", "problem"),
+    [
+        (lambda: "octocat", "could not be called with the handler's arguments"),
+        (lambda request: 1.5, "gave a float; give a login or a numeric id"),
+        (
+            lambda request: -1,
+            "gave a value that is -1; a GitHub user id is positive",
+        ),
+        (somebody, "is a coroutine function; give a plain one"),
+        (broken, "failed with TypeError"),
+    ],
+    ids=["arguments", "float", "negative", "coroutine", "TypeError"],
+)
+def test_the_warning_says_what_a_callable_did_wrong(
+    ask: Any, problem: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @because(Reason.JIRA_WEBHOOK, github_actor=ask)
+    def uninstalled(request: str) -> Cause:
+        return current_cause()
+
+    assert uninstalled("a token") == Cause(reason="jira webhook")
+    [message] = caplog.messages
+    assert message.endswith(
+        f".uninstalled: recorded without github_actor, as its callable {problem}"
+    )
+
+
+def test_a_reason_may_be_asked_of_the_handlers_arguments_still() -> None:
+    @because(lambda request: f"by {request}")
+    async def told(request: str) -> str:
+        return current_cause().reason
+
+    assert asyncio.run(told("lambda")) == "by lambda"
