@@ -8,12 +8,14 @@ import threading
 from types import TracebackType
 from typing import Final
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from hydro_hooks.binds import check_bind
 from hydro_hooks.cause import UNATTRIBUTED, cause_in, surround
-from hydro_hooks.creation import missing_tables
+from hydro_hooks.creation import check_tables
+from hydro_hooks.detection.readable import check_readable
 from hydro_hooks.detection.recorder import OnFailure
-from hydro_hooks.errors import ConfigurationError, DatabaseError
+from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event
 from hydro_hooks.listeners import Listeners
 from hydro_hooks.models import TrackedModel, refuse_clash
@@ -58,15 +60,31 @@ class Hooks:
         models = {tracked.association: tracked.model for tracked in self.models}
         return models.get(event.association, event.association)
 
-    def check(self, engine: Engine) -> None:
-        """Raise `DatabaseError` unless the engine's database has our tables."""
-        missing = missing_tables(engine)
-        if missing:
-            message = (
-                f"the database at {engine.url!r} has no {', '.join(missing)}; make"
-                " them with hydro_hooks.create_tables(engine) or a migration"
-            )
-            raise DatabaseError(message)
+    def check(self, bind: Engine | Connection) -> None:
+        """See, at startup, that changes can be recorded there; by reading alone.
+
+        It has our tables, with all their columns, and takes the expressions that the
+        models' fields are. Nothing is looked at while `TRACKING_DISABLED` is set.
+
+        Args:
+            bind: An engine, or a connection, whose transaction is left to the caller.
+
+        Raises:
+            DatabaseError: Something of it is amiss; names it.
+            TypeError: It is neither, or asynchronous: `await
+                connection.run_sync(hooks.check)`.
+        """
+        check_bind(
+            "hooks.check()",
+            bind,
+            Engine,
+            Connection,
+            in_async="await connection.run_sync(hooks.check)",
+        )
+        if Settings.from_env().is_disabled:
+            return
+        check_tables(bind)
+        check_readable(bind, self.models)
 
 
 def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:

@@ -6,40 +6,68 @@ import asyncio
 import datetime as dt
 import enum
 import functools
+import re
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from databases import Database
+from delivering import wait_until
+from scripted_gateway import ScriptedGateway
 from sqlalchemy import (
     JSON,
     Boolean,
     DateTime,
     Double,
+    Engine,
     ForeignKey,
     Integer,
     Numeric,
     String,
     TypeDecorator,
+    create_engine,
+    func,
+    make_url,
     select,
+    text,
 )
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.ext.associationproxy import association_proxy
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-from tracked_models import Installation, Subscription
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    relationship,
+    scoped_session,
+    sessionmaker,
+)
+from tracked_models import Installation, Subscription, mappings
 
 from hydro_hooks import (
     Cause,
+    DatabaseError,
+    Event,
     MappingError,
     Reason,
+    RecordingError,
+    Settings,
     because,
     carried,
+    create_tables,
     current_cause,
     installation,
+    register,
     subscription,
+    tables,
     track,
 )
+from hydro_hooks.relay import Relay
+from hydro_hooks.testing import capture_events, recorded
 
 
 class Base(DeclarativeBase):
@@ -459,3 +487,345 @@ def test_a_reason_may_be_asked_of_the_handlers_arguments_still() -> None:
         return current_cause().reason
 
     assert asyncio.run(told("lambda")) == "by lambda"
+
+
+URL_WITH_PASSWORD = "postgresql+psycopg://someone:s3cr3t@127.0.0.1:9/app"
+
+
+def given_to_create_tables(bind: Any) -> None:
+    create_tables(bind)
+
+
+def given_to_check(bind: Any) -> None:
+    with register(*mappings()) as hooks:
+        hooks.check(bind)
+
+
+def given_to_recorded(bind: Any) -> None:
+    recorded(bind)
+
+
+def given_to_capture_events(bind: Any) -> None:
+    with capture_events(bind):
+        pass
+
+
+def given_to_relay(bind: Any) -> None:
+    Relay(bind)
+
+
+AN_ENGINE = "an Engine or a Connection"
+OWN_ENGINE = 'create_engine("postgresql+psycopg://...")'
+TAKERS = pytest.mark.parametrize(
+    ("give", "takes", "in_async"),
+    [
+        (
+            given_to_create_tables,
+            f"create_tables() takes {AN_ENGINE}",
+            "await connection.run_sync(create_tables)",
+        ),
+        (
+            given_to_check,
+            f"hooks.check() takes {AN_ENGINE}",
+            "await connection.run_sync(hooks.check)",
+        ),
+        (
+            given_to_recorded,
+            f"recorded() takes {AN_ENGINE} or a Session",
+            "await session.run_sync(recorded)",
+        ),
+        (
+            given_to_capture_events,
+            f"capture_events() takes {AN_ENGINE} or a Session",
+            f"give it an engine of its own, {OWN_ENGINE}",
+        ),
+        (
+            given_to_relay,
+            "Relay() takes an Engine",
+            "Relay takes an engine of its own, of a driver that is not asynchronous:"
+            f" {OWN_ENGINE}",
+        ),
+    ],
+)
+
+
+@TAKERS
+@pytest.mark.parametrize(
+    ("bind", "got"),
+    [
+        (None, "None: give what create_engine(...) makes"),
+        (Base, "a DeclarativeAttributeIntercept: give what create_engine(...) makes"),
+        (URL_WITH_PASSWORD, "a str: give create_engine(...) of it"),
+        (make_url(URL_WITH_PASSWORD), "a URL: give create_engine(...) of it"),
+    ],
+    ids=["None", "a class", "text", "a URL"],
+)
+def test_what_is_no_engine_is_refused_with_the_remedy(
+    give: Callable[[Any], None], takes: str, in_async: str, bind: Any, got: str
+) -> None:
+    assert refused_by_type(lambda: give(bind)) == f"{takes}, and got {got}"
+
+
+@TAKERS
+def test_what_is_asynchronous_is_refused_with_the_remedy(
+    give: Callable[[Any], None], takes: str, in_async: str
+) -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+
+    binds: list[tuple[Any, str]] = [
+        (engine, "an AsyncEngine"),
+        (engine.connect(), "an AsyncConnection"),
+        (AsyncSession(engine), "an AsyncSession"),
+        (engine.sync_engine, "the sync Engine of an asynchronous engine"),
+    ]
+    said = [refused_by_type(functools.partial(give, bind)) for bind, _ in binds]
+
+    assert said == [f"{takes}, and got {got}: {in_async}" for _, got in binds]
+
+
+def test_sessions_and_their_makers_are_refused_where_an_engine_is_wanted() -> None:
+    engine = create_engine("sqlite://")
+    to_engine = "give the engine that it is bound to"
+
+    for give in (given_to_create_tables, given_to_check, given_to_relay):
+        for bind in (Session(engine), sessionmaker(engine)):
+            said = refused_by_type(functools.partial(give, bind))
+            assert said.endswith(f"and got a {type(bind).__name__}: {to_engine}")
+    for give in (given_to_recorded, given_to_capture_events):
+        said = refused_by_type(functools.partial(give, sessionmaker(engine)))
+        assert said.endswith(
+            "and got a sessionmaker: give a session that it makes, or its engine"
+        )
+
+
+def test_a_connection_is_refused_by_the_relay(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert refused_by_type(lambda: given_to_relay(connection)) == (
+            "Relay() takes an Engine, and got a Connection: give its engine,"
+            " connection.engine"
+        )
+
+
+def test_a_session_of_an_asynchronous_engine_is_refused_outside_of_run_sync() -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+    session = AsyncSession(engine).sync_session
+
+    assert refused_by_type(lambda: recorded(session)).endswith(
+        "and got the sync Engine of an asynchronous engine:"
+        " await session.run_sync(recorded)"
+    )
+
+
+def test_the_remedies_for_asynchronous_programs_work(database: Database) -> None:
+    engine = create_async_engine(database.async_url)
+
+    async def use() -> list[Event]:
+        async with engine.begin() as connection:
+            await connection.run_sync(create_tables)
+            await connection.run_sync(Installation.metadata.create_all)
+            with register(*mappings()) as hooks:
+                await connection.run_sync(hooks.check)
+        async with AsyncSession(engine) as session:
+            found = await session.run_sync(recorded)
+        await engine.dispose()
+        return found
+
+    assert asyncio.run(use()) == []
+
+
+def test_a_scoped_session_is_taken_as_its_session(tracked: Engine) -> None:
+    scoped = scoped_session(sessionmaker(tracked))
+    scoped.add(Installation(id=1))
+    scoped.flush()
+
+    events = recorded(scoped)
+    in_transaction = scoped().in_transaction()
+    scoped.remove()
+
+    assert events == []
+    assert in_transaction
+
+
+def test_settings_and_lease_of_another_type_are_refused_by_the_relay(
+    engine: Engine,
+) -> None:
+    url: Any = "http://user:s3cr3t@127.0.0.1:9/x"
+    seconds: Any = 30
+
+    assert refused_by_type(lambda: Relay(engine, url)) == (
+        "Relay(): settings is a str; give Settings(base_url=..., secrets=(...,)), or"
+        " Settings.from_env(base_url=...)"
+    )
+    assert refused_by_type(lambda: Relay(engine, lease=seconds)) == (
+        "Relay(): lease is a int; give a timedelta, such as timedelta(seconds=30)"
+    )
+    assert Relay(engine, Settings(), lease=timedelta(seconds=30)).drain().waiting == 0
+
+
+def test_without_tables_the_helpers_of_tests_and_drain_say_so(
+    database: Database,
+) -> None:
+    engine = database.engine()
+    missing = ", ".join(tables.metadata.tables)
+
+    with engine.connect() as connection, Session(engine) as session:
+        session.connection()
+        for read in (
+            lambda: recorded(engine),
+            lambda: recorded(connection),
+            lambda: recorded(session),
+            lambda: given_to_capture_events(engine),
+            lambda: given_to_check(engine),
+            lambda: Relay(engine).drain(),
+        ):
+            with pytest.raises(DatabaseError) as error:
+                read()
+            assert str(error.value) == (
+                f"the database at {engine.url!r} has no {missing}; make them with"
+                " hydro_hooks.create_tables(engine) or a migration"
+            )
+    engine.dispose()
+
+
+def test_the_warning_of_a_relay_without_tables_names_create_tables(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = database.engine()
+    with ScriptedGateway() as gateway:
+        relay = Relay(engine, gateway.settings())
+        relay.start()
+        wait_until(lambda: "cannot use the app's database" in caplog.text)
+        relay.stop()
+    engine.dispose()
+
+    assert (
+        "; make the tables with hydro_hooks.create_tables(engine) or a migration);"
+        " events are kept; trying again in"
+    ) in caplog.text
+
+
+def test_check_names_the_columns_that_are_missing(
+    database: Database, engine: Engine
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            text("ALTER TABLE hydro_outbox RENAME COLUMN payload TO body")
+        )
+    try:
+        with register(*mappings()) as hooks, pytest.raises(DatabaseError) as error:
+            hooks.check(engine)
+    finally:
+        tables.outbox.drop(engine)  # the next test has it made anew
+
+    assert str(error.value) == (
+        f"the database at {engine.url!r} has other tables than this hydro_hooks:"
+        " hydro_outbox has no column payload; add what is missing by a migration"
+    )
+
+
+def test_check_names_the_arguments_that_the_database_refuses(engine: Engine) -> None:
+    Installation.metadata.create_all(engine)
+    wrong = installation(
+        Installation,
+        jira_hostname=func.lowr(Installation.jira_host),
+        enabled=func.coalesc(Installation.enabled) == 1,
+    )
+    with register(wrong, *mappings()[1:]) as hooks:
+        with pytest.raises(DatabaseError) as error:
+            hooks.check(engine)
+        with engine.connect() as connection:
+            with pytest.raises(DatabaseError, match="jira_hostname and enabled"):
+                hooks.check(connection)
+
+    said = str(error.value)
+    assert said.startswith(
+        f"the database at {engine.url!r} refuses to read jira_hostname and enabled of"
+        " Installation ("
+    )
+    assert "lowr" in said
+    assert said.endswith(
+        "): correct what register() was told, or run the migration that is missing"
+    )
+
+
+def test_check_names_the_arguments_whose_columns_are_not_migrated(
+    tracked: Engine,
+) -> None:
+    with tracked.begin() as connection:
+        connection.execute(text("ALTER TABLE installation DROP COLUMN is_enabled"))
+
+    with pytest.raises(DatabaseError, match="refuses to read enabled of Installation "):
+        register(*mappings()).check(tracked)
+
+
+def test_check_leaves_out_a_model_whose_table_is_in_another_database(
+    engine: Engine,
+) -> None:
+    with register(*mappings()) as hooks:
+        hooks.check(engine)
+
+
+def test_check_passes_while_tracking_is_disabled(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKING_DISABLED", "true")
+    engine = database.engine()
+
+    with register(*mappings()) as hooks:
+        hooks.check(engine)
+    engine.dispose()
+
+
+def test_a_refused_commit_names_rows_and_place(tracked: Engine) -> None:
+    tables.outbox.drop(tracked)
+
+    with Session(tracked) as session, pytest.raises(RecordingError) as error:
+        session.add_all(Installation(id=key) for key in range(1, 6))
+        session.commit()
+
+    assert re.match(
+        r"5 event\(s\) \(installation 1 create, installation 2 create, installation 3"
+        r" create and 2 more, at tests\.test_mistakes:\d+ in"
+        r" test_a_refused_commit_names_rows_and_place\) could not be written, so"
+        r" nothing was committed: .*hydro_outbox.*; make the tables with"
+        r" hydro_hooks\.create_tables\(engine\) or a migration\. Call rollback\(\)",
+        str(error.value),
+    )
+
+
+def test_a_refused_commit_whose_remedy_is_not_known_leads_to_the_doctor(
+    session: Session, tracked: Engine
+) -> None:
+    with tracked.begin() as connection:
+        connection.execute(text("ALTER TABLE hydro_outbox RENAME COLUMN note TO word"))
+    session.add(Installation(id=1))
+    try:
+        with pytest.raises(RecordingError) as error:
+            session.commit()
+    finally:
+        session.rollback()
+        tables.outbox.drop(tracked)
+
+    assert "; hydro-hooks doctor tells more. Call rollback()" in str(error.value)
+
+
+def test_the_warning_of_text_that_is_not_followed_names_the_remedy(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    session.add(Subscription(id=1))
+    session.commit()
+    statement = {
+        "sqlite": "UPDATE OR REPLACE subscription SET id = 2",
+        "postgresql": "WITH one AS (SELECT 1) DELETE FROM subscription",
+        "mariadb": "DELETE subscription FROM subscription",
+    }[session.get_bind().dialect.name]
+
+    session.execute(text(statement))
+    session.rollback()
+
+    [message] = caplog.messages
+    assert message.endswith(
+        ": its form is not understood; write it with update() or delete() of"
+        " SQLAlchemy, or as a plain UPDATE or DELETE; hydro-hooks reconcile finds what"
+        " was missed"
+    )
