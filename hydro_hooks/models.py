@@ -15,7 +15,7 @@ from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import Mapper
 
 from hydro_hooks.derived import following_update, sources
-from hydro_hooks.errors import ConfigurationError, MappingError
+from hydro_hooks.errors import MappingError
 from hydro_hooks.fields import Field, Meaning, flag_of, stored_as_given, value_of
 from hydro_hooks.transition import State, Values
 
@@ -307,25 +307,3 @@ def _as_number(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text  # the database will say what it thinks of it
-
-
-def refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:
-    """Raise `ConfigurationError` where two tracked models cannot be told apart."""
-    names = f"{tracked.model.__name__} and {other.model.__name__}"
-    if tracked.model is other.model:
-        message = (
-            f"{tracked.model.__name__} is tracked already with another meaning;"
-            " unregister() it first, or give register() all at once"
-        )
-    elif issubclass(tracked.model, other.model) or issubclass(
-        other.model, tracked.model
-    ):
-        message = f"{names} inherit from each other; track the base class alone"
-    elif tracked.association == other.association:
-        message = (
-            f"{names} are both called {tracked.association!r}; give one a name of its"
-            " own with track(Model, association=...)"
-        )
-    else:
-        return
-    raise ConfigurationError(message)

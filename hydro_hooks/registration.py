@@ -12,13 +12,14 @@ from sqlalchemy import Connection, Engine
 
 from hydro_hooks.binds import check_bind
 from hydro_hooks.cause import UNATTRIBUTED, cause_in, surround
+from hydro_hooks.clashes import refuse_clashes
 from hydro_hooks.creation import check_tables
 from hydro_hooks.detection.readable import check_readable
 from hydro_hooks.detection.recorder import OnFailure
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event
 from hydro_hooks.listeners import Listeners
-from hydro_hooks.models import TrackedModel, refuse_clash
+from hydro_hooks.models import TrackedModel
 from hydro_hooks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -110,12 +111,7 @@ def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
     if on_failure not in {"raise", "log"}:
         message = f"register(): on_failure is {on_failure!r}; give 'raise' or 'log'"
         raise ConfigurationError(message)
-    if not models or not all(isinstance(one, TrackedModel) for one in models):
-        message = (
-            "register() takes what installation(Model, ...), subscription(Model, ...)"
-            " or track(Model, ...) make, at least one"
-        )
-        raise ConfigurationError(message)
+    _refuse_others(models)
     if Settings.from_env().is_disabled:
         logger.warning("TRACKING_DISABLED is set: nothing is recorded, nothing sent")
         return Hooks(models)
@@ -123,6 +119,25 @@ def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
     handle = _registry.add(models, on_failure)
     surround(cause)
     return handle
+
+
+def _refuse_others(models: tuple[object, ...]) -> None:
+    """Raise unless each is a tracked model, and there is one."""
+    problem = None if models else "make, at least one"
+    for one in models:
+        if isinstance(one, (list, tuple, set, frozenset)):
+            problem = f"make, and got a {type(one).__name__}: write register(*models)"
+        elif isinstance(one, type):
+            name = one.__name__
+            problem = f"make, and got {name}: wrap it: installation({name}, ...)"
+        elif not isinstance(one, TrackedModel):
+            problem = f"make, and got a {type(one).__name__}"
+    if problem is not None:
+        message = (
+            "register() takes what installation(Model, ...), subscription(Model, ...)"
+            f" or track(Model, ...) {problem}"
+        )
+        raise ConfigurationError(message)
 
 
 class _Registry:
@@ -166,11 +181,7 @@ class _Registry:
                 for mine, theirs in zip(models, handle.models, strict=True)
             ):
                 return handle
-        taken = list(self._listeners.models)
-        for tracked in models:
-            for other in taken:
-                refuse_clash(tracked, other)
-            taken.append(tracked)
+        refuse_clashes(models, self._listeners.models)
         return None
 
 

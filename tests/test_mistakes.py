@@ -50,6 +50,7 @@ from tracked_models import Installation, Subscription, mappings
 
 from hydro_hooks import (
     Cause,
+    ConfigurationError,
     DatabaseError,
     Event,
     MappingError,
@@ -828,4 +829,88 @@ def test_the_warning_of_text_that_is_not_followed_names_the_remedy(
         ": its form is not understood; write it with update() or delete() of"
         " SQLAlchemy, or as a plain UPDATE or DELETE; hydro-hooks reconcile finds what"
         " was missed"
+    )
+
+
+def refused_to_register(*models: Any) -> str:
+    """Return what is said of a registration."""
+    with pytest.raises(ConfigurationError) as error:
+        register(*models)
+    return str(error.value)
+
+
+def test_a_class_that_was_defined_anew_is_told_from_another() -> None:
+    def define() -> Any:
+        class Anew(DeclarativeBase):
+            pass
+
+        class Customer(Anew):
+            __tablename__ = "customer"
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        return Customer
+
+    with register(installation(define())):
+        assert refused_to_register(installation(define())) == (
+            "Customer was defined anew, as by importlib.reload(), while the class that"
+            " it was before is tracked; call hooks.unregister() before the reload"
+        )
+
+
+def test_more_than_is_registered_is_told_what_to_leave_out() -> None:
+    one, two = mappings()
+    with register(one):
+        assert refused_to_register(one, two) == (
+            "Installation is registered already, by a register() of other models; leave"
+            " it out here, or unregister() what that gave"
+        )
+
+
+def test_one_model_twice_in_a_call_is_refused() -> None:
+    one, two = mappings()
+
+    assert refused_to_register(one, two, one) == (
+        "register(): Installation is given twice; give it once"
+    )
+
+
+def test_another_mapping_is_told_by_what_differs() -> None:
+    with register(*mappings()):
+        said = refused_to_register(
+            track(
+                Installation,
+                association="customer",
+                jira_hostname="secret",
+                jira_integration_id="id",
+                enabled=Installation.account_id.is_(None),
+                present="enabled",
+            )
+        )
+
+    assert said == (
+        "Installation is tracked already with another meaning: association was"
+        " 'installation', is now 'customer'; jira_hostname was 'jira_host', is now"
+        " 'secret'; enabled was 'enabled', is now installation.account_id IS NULL;"
+        " present was not given, is now 'enabled'; unregister() it first, or give"
+        " register() all at once"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ([list(mappings())], ", and got a list: write register(*models)"),
+        (
+            [Installation],
+            ", and got Installation: wrap it: installation(Installation, ...)",
+        ),
+        ([5], ", and got a int"),
+        ([], ", at least one"),
+    ],
+    ids=["a list", "a model", "a number", "nothing"],
+)
+def test_what_is_no_tracked_model_is_refused(given: list[Any], problem: str) -> None:
+    assert refused_to_register(*given) == (
+        "register() takes what installation(Model, ...), subscription(Model, ...) or"
+        f" track(Model, ...) make{problem}"
     )
