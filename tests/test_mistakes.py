@@ -729,7 +729,7 @@ def test_check_names_the_arguments_that_the_database_refuses(engine: Engine) -> 
     wrong = installation(
         Installation,
         jira_hostname=func.lowr(Installation.jira_host),
-        enabled=func.coalesc(Installation.enabled) == 1,
+        enabled=func.colesce(Installation.enabled) == 1,
     )
     with register(wrong, *mappings()[1:]) as hooks:
         with pytest.raises(DatabaseError) as error:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from hydro_hooks import claims, creation, tables
 from hydro_hooks.claims.moving import copy_rows
@@ -179,7 +179,13 @@ def examine_writing(engine: Engine) -> Finding:
             connection.rollback()
     except DBAPIError as error:
         words = str(error.orig).partition("\n")[0]
-        message = f"{step} is refused ({words}): {_remedy(engine.dialect.name, words)}"
+        remedy = _remedy(engine.dialect.name, words)
+        if isinstance(error, DataError):
+            remedy = (
+                "a column of the table is smaller than it has to be: compare it with"
+                f" what create_tables(engine) or {_MIGRATION} makes"
+            )
+        message = f"{step} is refused ({words}): {remedy}"
         raise DatabaseError(message) from error
     return passed("an event was written, moved and deleted, and all of it rolled back")
 
