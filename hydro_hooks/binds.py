@@ -27,7 +27,6 @@ def check_bind(
         in_async: What to do where the program is asynchronous.
         is_of_threads: It works in threads of its own, where nothing can be awaited.
     """
-    problem: str | None
     if isinstance(bind, takes):
         dialect = bind.dialect if isinstance(bind, (Engine, Connection)) else None
         if dialect is None or not dialect.is_async:
@@ -39,17 +38,19 @@ def check_bind(
         remedy = in_async
     else:
         kind, remedy = _named(bind), _remedy(bind, takes, in_async)
-    wanted = " or ".join(_with_article(each.__name__) for each in takes)
-    problem = f"{caller} takes {wanted}, and got {kind}: {remedy}"
-    raise TypeError(problem)
+    *others, last = (with_article(each.__name__) for each in takes)
+    wanted = f"{', '.join(others)} or {last}" if others else last
+    message = f"{caller} takes {wanted}, and got {kind}: {remedy}"
+    raise TypeError(message)
 
 
 def _named(bind: Any) -> str:
     """Return what something is, never what it says: a URL holds a password."""
-    return "None" if bind is None else _with_article(type(bind).__name__)
+    return "None" if bind is None else with_article(type(bind).__name__)
 
 
-def _with_article(name: str) -> str:
+def with_article(name: str) -> str:
+    """Return the name of a class with the article that it is spoken with."""
     return f"{'an' if name[0] in 'AEIOUaeiou' and name != 'URL' else 'a'} {name}"
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from hydro_hooks.binds import check_bind
+from hydro_hooks.binds import check_bind, with_article
 from hydro_hooks.cause import UNATTRIBUTED, cause_in, surround
 from hydro_hooks.clashes import refuse_clashes
 from hydro_hooks.creation import check_tables
@@ -131,7 +131,7 @@ def _refuse_others(models: tuple[object, ...]) -> None:
             name = one.__name__
             problem = f"make, and got {name}: wrap it: installation({name}, ...)"
         elif not isinstance(one, TrackedModel):
-            problem = f"make, and got a {type(one).__name__}"
+            problem = f"make, and got {with_article(type(one).__name__)}"
     if problem is not None:
         message = (
             "register() takes what installation(Model, ...), subscription(Model, ...)"

@@ -26,7 +26,7 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from hydro_hooks import outbox
 from hydro_hooks.background import Background
-from hydro_hooks.binds import check_bind
+from hydro_hooks.binds import check_bind, with_article
 from hydro_hooks.courier import MAX_BATCH, Courier
 from hydro_hooks.creation import naming_missing_tables
 from hydro_hooks.event import Event
@@ -277,15 +277,16 @@ def _check_types(engine: object, settings: object, lease: object) -> None:
         "Relay()", engine, Engine, in_async=engine_of_its_own, is_of_threads=True
     )
     if settings is not None and not isinstance(settings, Settings):
+        kind = with_article(type(settings).__name__)
         message = (
-            f"Relay(): settings is a {type(settings).__name__}; give Settings(base_url="
-            "..., secrets=(...,)), or Settings.from_env(base_url=...)"
+            f"Relay(): settings is {kind}; give Settings(base_url=..., secrets=(...,)),"
+            " or Settings.from_env(base_url=...)"
         )
         raise TypeError(message)
     if not isinstance(lease, timedelta):
+        kind = with_article(type(lease).__name__)
         message = (
-            f"Relay(): lease is a {type(lease).__name__}; give a timedelta, such as"
-            " timedelta(seconds=30)"
+            f"Relay(): lease is {kind}; give a timedelta, such as timedelta(seconds=30)"
         )
         raise TypeError(message)
 

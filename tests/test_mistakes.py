@@ -532,12 +532,12 @@ TAKERS = pytest.mark.parametrize(
         ),
         (
             given_to_recorded,
-            f"recorded() takes {AN_ENGINE} or a Session",
+            "recorded() takes an Engine, a Connection or a Session",
             "await session.run_sync(recorded)",
         ),
         (
             given_to_capture_events,
-            f"capture_events() takes {AN_ENGINE} or a Session",
+            "capture_events() takes an Engine, a Connection or a Session",
             f"give it an engine of its own, {OWN_ENGINE}",
         ),
         (
@@ -658,7 +658,7 @@ def test_settings_and_lease_of_another_type_are_refused_by_the_relay(
         " Settings.from_env(base_url=...)"
     )
     assert refused_by_type(lambda: Relay(engine, lease=seconds)) == (
-        "Relay(): lease is a int; give a timedelta, such as timedelta(seconds=30)"
+        "Relay(): lease is an int; give a timedelta, such as timedelta(seconds=30)"
     )
     assert Relay(engine, Settings(), lease=timedelta(seconds=30)).drain().waiting == 0
 
@@ -904,7 +904,7 @@ def test_another_mapping_is_told_by_what_differs() -> None:
             [Installation],
             ", and got Installation: wrap it: installation(Installation, ...)",
         ),
-        ([5], ", and got a int"),
+        ([5], ", and got an int"),
         ([], ", at least one"),
     ],
     ids=["a list", "a model", "a number", "nothing"],
