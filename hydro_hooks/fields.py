@@ -104,10 +104,11 @@ def value_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
     problem = problem_as_value(argument, field.expression)
     if field.tables and not field.own:
         name = mapper.class_.__name__
+        key = mapper.get_property_by_column(mapper.primary_key[0]).key
         problem = (
             f"is a subquery that reads no column of {name}, so that every row would get"
-            f" the same value; add .where(... == {name}.{mapper.primary_key[0].key}) or"
-            " whichever column leads there"
+            f" the same value; add .where(... == {name}.{key}) or whichever column"
+            " leads there"
         )
     if problem is not None:
         raise MappingError(mapper.class_.__name__, argument, problem)
