@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy.exc import DBAPIError
 
+from hydro_hooks.binds import check_bind
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.tables import gateway_metadata, meta, metadata, outbox
 
@@ -16,6 +20,10 @@ VERSIONS: Final = {
 """What each version of the tables brought."""
 
 LATEST: Final = max(VERSIONS)
+
+MAKE_TABLES: Final = (
+    "make the tables with hydro_hooks.create_tables(engine) or a migration"
+)
 
 VERSION: Final = "version"
 """Its name in `hydro_meta`."""
@@ -29,7 +37,18 @@ def create_tables(bind: Engine | Connection) -> None:
 
     Args:
         bind: An engine, or a connection, whose transaction is left to the caller.
+
+    Raises:
+        TypeError: It is neither, or of an asynchronous engine and used outside of
+            `run_sync()`.
     """
+    check_bind(
+        "create_tables()",
+        bind,
+        Engine,
+        Connection,
+        in_async="await connection.run_sync(create_tables)",
+    )
     if isinstance(bind, Engine):
         with bind.begin() as connection:
             create_tables(connection)
@@ -58,6 +77,60 @@ def missing_tables(bind: Engine | Connection) -> list[str]:
     """Return the names of the app's tables that the database does not have."""
     there = set(inspect(bind).get_table_names())
     return [name for name in metadata.tables if name not in there]
+
+
+def missing_columns(bind: Engine | Connection) -> list[str]:
+    """Return what the tables lack that are there, such as `it has no column x`."""
+    there = inspect(bind)
+    names = set(there.get_table_names())
+    lines = []
+    for name, table in metadata.tables.items():
+        if name not in names:
+            continue
+        columns = {column["name"] for column in there.get_columns(name)}
+        missing = [
+            column.name for column in table.columns if column.name not in columns
+        ]
+        if missing:
+            lines.append(f"{name} has no column {', '.join(missing)}")
+    return lines
+
+
+def check_tables(bind: Engine | Connection) -> None:
+    """Raise `DatabaseError` unless a database has our tables, with all columns."""
+    missing = missing_tables(bind)
+    place = f"the database at {bind.engine.url!r}"
+    if missing:
+        message = (
+            f"{place} has no {', '.join(missing)}; make them with"
+            " hydro_hooks.create_tables(engine) or a migration"
+        )
+        raise DatabaseError(message)
+    lacking = missing_columns(bind)
+    if lacking:
+        message = (
+            f"{place} has other tables than this hydro_hooks: {'; '.join(lacking)}; add"
+            " what is missing by a migration"
+        )
+        raise DatabaseError(message)
+
+
+@contextlib.contextmanager
+def naming_missing_tables(bind: Engine | Connection) -> Iterator[None]:
+    """Name the tables that are missing where the block fails for want of them.
+
+    Raises:
+        DatabaseError: There are such tables.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        # By another connection: on PostgreSQL a failure ends the transaction.
+        try:
+            check_tables(bind.engine)
+        except DatabaseError as missing:
+            raise missing from error
+        raise
 
 
 def stored_version(connection: Connection) -> int | None:

@@ -6,17 +6,22 @@ model that this one is related to may not be imported yet.
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Boolean, Column, ColumnElement, Enum, Integer, String, Table
+from sqlalchemy.ext.associationproxy import AssociationProxy, AssociationProxyInstance
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import ScalarSelect, SelectBase
 from sqlalchemy.sql.visitors import replacement_traverse
 
 from hydro_hooks.errors import MappingError
+from hydro_hooks.value_kinds import problem_as_flag, problem_as_value
 
 Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | SelectBase"
 """An attribute's name, the attribute, or an SQL expression over the row."""
@@ -64,23 +69,48 @@ class Field:
     reads: frozenset[Column[Any]]
 
 
+_SUBQUERY: Final = "select(...).where(...).scalar_subquery()"
+
+
 def flag_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
     """Return the field of a flag, whose value counts as true or false.
 
     Raises:
-        MappingError: As for `field_of()`; text, or of another table.
+        MappingError: As for `field_of()`; of a kind that is no flag, or of another
+            table.
+    """
+    name = mapper.class_.__name__
+    field = field_of(mapper, argument, meaning)
+    expression = field.expression
+    attribute = "disabled_at"
+    if isinstance(expression, Column):
+        attribute = mapper.get_property_by_column(expression).key
+    problem = problem_as_flag(expression, f"{name}.{attribute}")
+    if problem is None and field.tables:
+        problem = "reads another table; give an expression over the row's own columns"
+    if problem is not None:
+        raise MappingError(name, argument, problem)
+    return field
+
+
+def value_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
+    """Return the field of a host or an id.
+
+    Raises:
+        MappingError: As for `field_of()`; of a kind that is neither, or a subquery
+            that gives every row the same.
     """
     field = field_of(mapper, argument, meaning)
-    kind = field.expression.type
-    if isinstance(kind, String):
+    problem = problem_as_value(argument, field.expression)
+    if field.tables and not field.own:
+        name = mapper.class_.__name__
+        key = mapper.get_property_by_column(mapper.primary_key[0]).key
         problem = (
-            f"is text ({kind!r}), of which every value but the empty one would count as"
-            f" true; give an expression, such as {mapper.class_.__name__}.status =="
-            " 'active'"
+            f"is a subquery that reads no column of {name}, so that every row would get"
+            f" the same value; add .where(... == {name}.{key}) or whichever column"
+            " leads there"
         )
-        raise MappingError(mapper.class_.__name__, argument, problem)
-    if field.tables:
-        problem = "reads another table; give an expression over the row's own columns"
+    if problem is not None:
         raise MappingError(mapper.class_.__name__, argument, problem)
     return field
 
@@ -99,6 +129,8 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
     name = mapper.class_.__name__
     if isinstance(meaning, str):
         meaning = _attribute(mapper, argument, meaning)
+    elif isinstance(meaning, AssociationProxyInstance):
+        raise MappingError(name, argument, _followed_by("an association proxy"))
     expression = _expression(meaning)
     if expression is None:
         problem = (
@@ -112,7 +144,7 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
     if outside:
         problem = (
             f"reads {outside[0]}, which is not a column of {name}; follow it with a"
-            " scalar subquery: select(...).where(...).scalar_subquery()"
+            f" scalar subquery: {_SUBQUERY}"
         )
         raise MappingError(name, argument, problem)
     watched = frozenset(mapper.get_property_by_column(column).key for column in own)
@@ -132,25 +164,69 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
 
 def _attribute(mapper: Mapper[Any], argument: str, name: str) -> Any:
     model = mapper.class_
-    attribute = getattr(model, name, None)
-    if attribute is None:
-        known = ", ".join(sorted(column.key for column in _column_attributes(mapper)))
-        problem = f"is {name!r}, which {model.__name__} does not have; it has {known}"
-        raise MappingError(model.__name__, argument, problem)
-    is_property = isinstance(attribute, property)
-    if is_property or not hasattr(attribute, "__clause_element__"):
-        problem = (
-            f"is {name!r}, which the database does not know; name a column attribute or"
-            " a hybrid property"
-        )
-        raise MappingError(model.__name__, argument, problem)
-    if isinstance(attribute, QueryableAttribute) and _is_relationship(attribute):
+    # Not getattr() at once: that of an association proxy configures mappers.
+    problem, attribute = None, inspect.getattr_static(model, name, None)
+    if isinstance(attribute, AssociationProxy):
+        problem = _followed_by(f"{name!r}, an association proxy")
+    elif isinstance(attribute, hybrid_property):
+        attribute = _hybrid(model, argument, name)
+    elif attribute is None or not hasattr(attribute := getattr(model, name), _SQL):
+        problem = _unknown(mapper, name, attribute)
+    elif isinstance(attribute, QueryableAttribute) and _is_relationship(attribute):
         problem = (
             f"is {name!r}, a relationship; name a column, or give a scalar subquery"
             " that follows it"
         )
+    if problem is not None:
         raise MappingError(model.__name__, argument, problem)
     return attribute
+
+
+_SQL: Final = "__clause_element__"
+
+
+def _followed_by(what: str) -> str:
+    return (
+        f"is {what}, which the database does not know; follow its relationship with a"
+        f" scalar subquery: {_SUBQUERY}"
+    )
+
+
+def _hybrid(model: type[Any], argument: str, name: str) -> Any:
+    """Return what a hybrid property gives of the class, which is to be SQL."""
+    try:
+        attribute = getattr(model, name)
+        attribute.__clause_element__()
+    except Exception as error:  # the program's own code runs here
+        problem = (
+            f"is {name!r}, a hybrid property that gives no SQL at {model.__name__}."
+            f"{name} ({type(error).__name__}: {error}); give it an SQL expression, by"
+            f" @{name}.inplace.expression"
+        )
+        raise MappingError(model.__name__, argument, problem) from error
+    return attribute
+
+
+def _unknown(mapper: Mapper[Any], name: str, attribute: object) -> str:
+    """Return what is wrong with the name of what is no attribute, or not mapped."""
+    if attribute is not None:
+        return (
+            f"is {name!r}, which the database does not know; name a column attribute or"
+            " a hybrid property"
+        )
+    by_column = {
+        column.name: mapper.get_property_by_column(column).key
+        for column in mapper.columns
+    }
+    if name in by_column:
+        right = by_column[name]
+        return f"is {name!r}, the column of attribute {right!r}; give {right!r}"
+    known = sorted(column.key for column in _column_attributes(mapper))
+    text = f"is {name!r}, which {mapper.class_.__name__} does not have; it has "
+    text += ", ".join(known)
+    for like in difflib.get_close_matches(name, known, n=1):
+        text += f"; did you mean {like!r}?"
+    return text
 
 
 def _column_attributes(mapper: Mapper[Any]) -> Iterator[Any]:

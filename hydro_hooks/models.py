@@ -15,8 +15,8 @@ from sqlalchemy.inspection import inspect
 from sqlalchemy.orm import Mapper
 
 from hydro_hooks.derived import following_update, sources
-from hydro_hooks.errors import ConfigurationError, MappingError
-from hydro_hooks.fields import Field, Meaning, field_of, flag_of, stored_as_given
+from hydro_hooks.errors import MappingError
+from hydro_hooks.fields import Field, Meaning, flag_of, stored_as_given, value_of
 from hydro_hooks.transition import State, Values
 
 MAX_ASSOCIATION: Final = 100
@@ -188,8 +188,16 @@ def subscription(
         present: As for `installation()`.
 
     Raises:
-        MappingError: As for `installation()`.
+        MappingError: As for `installation()`; neither an id nor a host is named.
     """
+    if github_installation_id is jira_hostname is jira_integration_id is None:
+        problem = (
+            "is missing, and so are jira_hostname and jira_integration_id: nothing says"
+            " whose it is; give at least one of the three"
+        )
+        raise MappingError(
+            _mapper_of(model).class_.__name__, "github_installation_id", problem
+        )
     return track(
         model,
         association="subscription",
@@ -234,7 +242,7 @@ def track(
         raise MappingError(name, "association", problem)
     given = (github_installation_id, jira_hostname, jira_integration_id)
     values = tuple(
-        None if meaning is None else field_of(mapper, argument, meaning)
+        None if meaning is None else value_of(mapper, argument, meaning)
         for argument, meaning in zip(Values._fields, given, strict=True)
     )
     flag = None if enabled is None else flag_of(mapper, "enabled", enabled)
@@ -299,25 +307,3 @@ def _as_number(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text  # the database will say what it thinks of it
-
-
-def refuse_clash(tracked: TrackedModel, other: TrackedModel) -> None:
-    """Raise `ConfigurationError` where two tracked models cannot be told apart."""
-    names = f"{tracked.model.__name__} and {other.model.__name__}"
-    if tracked.model is other.model:
-        message = (
-            f"{tracked.model.__name__} is tracked already with another meaning;"
-            " unregister() it first, or give register() all at once"
-        )
-    elif issubclass(tracked.model, other.model) or issubclass(
-        other.model, tracked.model
-    ):
-        message = f"{names} inherit from each other; track the base class alone"
-    elif tracked.association == other.association:
-        message = (
-            f"{names} are both called {tracked.association!r}; give one a name of its"
-            " own with track(Model, association=...)"
-        )
-    else:
-        return
-    raise ConfigurationError(message)

@@ -12,13 +12,16 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
+from hydro_hooks.binds import check_bind, with_article
 from hydro_hooks.cause import UNATTRIBUTED, cause_in, surround
-from hydro_hooks.creation import missing_tables
+from hydro_hooks.clashes import refuse_clashes
+from hydro_hooks.creation import check_tables
+from hydro_hooks.detection.readable import check_readable
 from hydro_hooks.detection.recorder import OnFailure
-from hydro_hooks.errors import ConfigurationError, DatabaseError
+from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.event import Event
 from hydro_hooks.listeners import Listeners
-from hydro_hooks.models import TrackedModel, refuse_clash
+from hydro_hooks.models import TrackedModel
 from hydro_hooks.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -60,15 +63,31 @@ class Hooks:
         models = {tracked.association: tracked.model for tracked in self.models}
         return models.get(event.association, event.association)
 
-    def check(self, engine: Engine) -> None:
-        """Raise `DatabaseError` unless the engine's database has our tables."""
-        missing = missing_tables(engine)
-        if missing:
-            message = (
-                f"the database at {engine.url!r} has no {', '.join(missing)}; make"
-                " them with hydro_hooks.create_tables(engine) or a migration"
-            )
-            raise DatabaseError(message)
+    def check(self, bind: Engine | Connection) -> None:
+        """See, at startup, that changes can be recorded there; by reading alone.
+
+        It has our tables, with all their columns, and takes the expressions that the
+        models' fields are. Nothing is looked at while `TRACKING_DISABLED` is set.
+
+        Args:
+            bind: An engine, or a connection, whose transaction is left to the caller.
+
+        Raises:
+            DatabaseError: Something of it is amiss; names it.
+            TypeError: It is neither, or asynchronous: `await
+                connection.run_sync(hooks.check)`.
+        """
+        check_bind(
+            "hooks.check()",
+            bind,
+            Engine,
+            Connection,
+            in_async="await connection.run_sync(hooks.check)",
+        )
+        if Settings.from_env().is_disabled:
+            return
+        check_tables(bind)
+        check_readable(bind, self.models)
 
 
 def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
@@ -94,12 +113,7 @@ def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
     if on_failure not in {"raise", "log"}:
         message = f"register(): on_failure is {on_failure!r}; give 'raise' or 'log'"
         raise ConfigurationError(message)
-    if not models or not all(isinstance(one, TrackedModel) for one in models):
-        message = (
-            "register() takes what installation(Model, ...), subscription(Model, ...)"
-            " or track(Model, ...) make, at least one"
-        )
-        raise ConfigurationError(message)
+    _refuse_others(models)
     if Settings.from_env().is_disabled:
         logger.warning("TRACKING_DISABLED is set: nothing is recorded, nothing sent")
         return Hooks(models)
@@ -107,6 +121,25 @@ def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
     handle = _registry.add(models, on_failure)
     surround(cause)
     return handle
+
+
+def _refuse_others(models: tuple[object, ...]) -> None:
+    """Raise unless each is a tracked model, and there is one."""
+    problem = None if models else "make, at least one"
+    for one in models:
+        if isinstance(one, (list, tuple, set, frozenset)):
+            problem = f"make, and got a {type(one).__name__}: write register(*models)"
+        elif isinstance(one, type):
+            name = one.__name__
+            problem = f"make, and got {name}: wrap it: installation({name}, ...)"
+        elif not isinstance(one, TrackedModel):
+            problem = f"make, and got {with_article(type(one).__name__)}"
+    if problem is not None:
+        message = (
+            "register() takes what installation(Model, ...), subscription(Model, ...)"
+            f" or track(Model, ...) {problem}"
+        )
+        raise ConfigurationError(message)
 
 
 class _Registry:
@@ -169,11 +202,7 @@ class _Registry:
                 for mine, theirs in zip(models, handle.models, strict=True)
             ):
                 return handle
-        taken = list(self._listeners.models)
-        for tracked in models:
-            for other in taken:
-                refuse_clash(tracked, other)
-            taken.append(tracked)
+        refuse_clashes(models, self._listeners.models)
         return None
 
 

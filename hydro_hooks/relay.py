@@ -21,15 +21,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from hydro_hooks import outbox
 from hydro_hooks.background import Background
+from hydro_hooks.binds import check_bind, with_article
 from hydro_hooks.courier import MAX_BATCH, Courier
+from hydro_hooks.creation import naming_missing_tables
 from hydro_hooks.event import Event
 from hydro_hooks.packing import Packer
 from hydro_hooks.progress import Account, Progress, Tally
+from hydro_hooks.round_failures import log_failure
 from hydro_hooks.rounds import Rounds
 from hydro_hooks.settings import Settings
 from hydro_hooks.signing import Signer
@@ -89,6 +92,8 @@ class Relay:
     Raises:
         ConfigurationError: The settings are wrong, or name no known schema.
         ValueError: `in_flight` or `max_batch` is out of its range.
+        TypeError: `engine` is none, or an asynchronous one; another argument is of
+            another type.
     """
 
     def __init__(
@@ -103,6 +108,7 @@ class Relay:
         in_flight: int = IN_FLIGHT,
         max_batch: int = MAX_BATCH,
     ) -> None:
+        _check_types(engine, settings, lease)
         if not 1 <= in_flight <= SHARDS:
             message = f"in_flight is {in_flight}; give a number from 1 to {SHARDS}"
             raise ValueError(message)
@@ -176,8 +182,13 @@ class Relay:
         What waits because of a configuration fault is tried too.
 
         Raises:
+            DatabaseError: It lacks one of our tables.
             sqlalchemy.exc.SQLAlchemyError: What the database says.
         """
+        with naming_missing_tables(self._engine):
+            return self._drained()
+
+    def _drained(self) -> Counts:
         total = Tally()
         rounds = self._begin()
         if rounds is not None:
@@ -236,7 +247,7 @@ class Relay:
         except Exception as error:
             failures = failures + 1 if self.progress.settled == settled_before else 1
             delay = retry_delay(failures, random=random.uniform)
-            problem = _log_failure(error, delay.total_seconds())
+            problem = log_failure(error, delay.total_seconds())
             self._account.add(problem=problem)
             stop.wait(delay.total_seconds())
             return failures
@@ -257,30 +268,28 @@ class Relay:
             self._engine.dispose(close=False)
 
 
+def _check_types(engine: object, settings: object, lease: object) -> None:
+    engine_of_its_own = (
+        "Relay takes an engine of its own, of a driver that is not asynchronous:"
+        ' create_engine("postgresql+psycopg://...")'
+    )
+    check_bind(
+        "Relay()", engine, Engine, in_async=engine_of_its_own, is_of_threads=True
+    )
+    if settings is not None and not isinstance(settings, Settings):
+        kind = with_article(type(settings).__name__)
+        message = (
+            f"Relay(): settings is {kind}; give Settings(base_url=..., secrets=(...,)),"
+            " or Settings.from_env(base_url=...)"
+        )
+        raise TypeError(message)
+    if not isinstance(lease, timedelta):
+        kind = with_article(type(lease).__name__)
+        message = (
+            f"Relay(): lease is {kind}; give a timedelta, such as timedelta(seconds=30)"
+        )
+        raise TypeError(message)
+
+
 def _association(event: Event) -> object:
     return event.association
-
-
-def _log_failure(error: Exception, pause_seconds: float) -> str:
-    """Log why a round failed, and return it in short."""
-    if isinstance(error, SQLAlchemyError):
-        # Not the error itself: its text holds the statement's parameters.
-        problem = _summary(error)
-        logger.warning(
-            "The relay cannot use the app's database (%s); events are kept; trying"
-            " again in %.0f s",
-            problem,
-            pause_seconds,
-        )
-        return f"the app's database cannot be used: {problem}"
-    logger.exception(
-        "The relay failed; events are kept; trying again in %.0f s", pause_seconds
-    )
-    return type(error).__name__
-
-
-def _summary(error: SQLAlchemyError) -> str:
-    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
-    # PostgreSQL tells of the row at fault from the second line on.
-    first_line = str(cause).partition("\n")[0][:200]
-    return f"{type(cause).__name__}: {first_line}"

@@ -37,7 +37,7 @@ from hydro_hooks.testing.gateway import LocalGateway
 __all__ = ["untrusted", "url"]
 
 OTHER_SECRET = "b5ce9e57c0ab7d5c9d3b8f6c9d7f2f41"
-SETTINGS = ["settings", "schema", "signer"]
+SETTINGS = ["variables", "settings", "schema", "signer", "registration"]
 DATABASE = ["database", "clock", "tables", "writing", "waiting", "rejected"]
 GATEWAY = ["gateway", "signature"]
 
@@ -87,9 +87,10 @@ def test_a_house_in_order_is_told_line_by_line(engine: Engine, url: str) -> None
         assert (gateway.events(), gateway.requests()) == ([], [])
     lines = result.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        f"ok           {check}" for check in (*SETTINGS, *DATABASE, *GATEWAY)
+        f"{'not checked' if check == 'registration' else 'ok':<11}  {check}"
+        for check in (*SETTINGS, *DATABASE, *GATEWAY)
     ]
-    assert f"events go to {gateway.url} in the name of jira-integration" in lines[0]
+    assert f"events go to {gateway.url} in the name of jira-integration" in lines[1]
     assert lines[-3:] == [
         "ok           rejected: no event is rejected",
         "ok           gateway: it answers (422)",
@@ -126,7 +127,62 @@ def test_as_json_each_check_is_a_line(app: str) -> None:
 
     assert [set(json.loads(line)) for line in result.stdout.splitlines()] == [
         {"check", "outcome", "text"}
-    ] * 11
+    ] * 13
+
+
+def test_whether_the_app_registers_is_said_to_be_unknown(app: str) -> None:
+    assert examined(app)["registration"] == (
+        "not checked",
+        "only the app knows whether register() runs in each of its processes; have it"
+        " call hooks.check(engine) there",
+    )
+
+
+def test_misspelt_variables_are_warned_of_without_what_they_hold(app: str) -> None:
+    found = examined(
+        app,
+        HYDRO_URL="https://hydro.example/",
+        HYDRO_SECRET=OTHER_SECRET,
+        HYDRO_BASEURL="https://hydro.example/",
+        HYDRO_TRACKING_DISABLED="true",
+        HYDRO_QQQ="x",
+        HYDRO_WEB_TOKEN="x",
+        HYDRO_TEST_OF_MINE="x",
+        HYDRO_FAULTS="short",
+    )
+
+    unread = "is set, and nothing reads it"
+    assert found["variables"] == (
+        "warning",
+        f"HYDRO_BASEURL {unread}: did you mean HYDRO_BASE_URL?;"
+        f" HYDRO_QQQ {unread}: unset it, or see README.md;"
+        f" HYDRO_SECRET {unread}: did you mean HYDRO_APP_SECRET?;"
+        f" HYDRO_TRACKING_DISABLED {unread}: did you mean TRACKING_DISABLED?;"
+        f" HYDRO_URL {unread}: did you mean HYDRO_BASE_URL?",
+    )
+
+
+def test_a_column_that_is_too_small_is_no_lack_of_privileges(
+    engine: Engine, url: str
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("it takes text of any length")
+    change = {
+        "postgresql": "ALTER TABLE hydro_outbox ALTER reason TYPE varchar(1)",
+        "mariadb": "ALTER TABLE hydro_outbox MODIFY reason varchar(1) NOT NULL",
+    }[engine.dialect.name]
+    with engine.begin() as connection:
+        connection.execute(text(change))
+
+    outcome, said = examined(url)["writing"]
+    tables.outbox.drop(engine)  # the next test has it made anew
+
+    assert outcome == "failed"
+    assert ": INSERT into hydro_outbox is refused (" in said
+    assert said.endswith(
+        "): a column of the table is smaller than it has to be: compare it with what"
+        " create_tables(engine) or a migration with op.create_hydro_tables() makes"
+    )
 
 
 def test_wrong_usage_exits_with_2(app: str) -> None:

@@ -39,7 +39,7 @@ from sqlalchemy.orm import (
     relationship,
 )
 
-from hydro_hooks import State, because, installation, register, subscription, track
+from hydro_hooks import State, because, installation, register, track
 from hydro_hooks.testing import recorded
 
 
@@ -154,7 +154,7 @@ def session(engine: Engine) -> Iterator[Session]:
             jira_hostname="host",
             enabled="enabled",
         ),
-        subscription(Link),
+        track(Link, association="subscription"),
         track(Account, association="account", enabled="enabled"),
         track(
             Settings, association="settings", enabled=Settings.data["on"].as_boolean()

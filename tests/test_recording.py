@@ -102,8 +102,10 @@ def test_on_failure_log_commits_the_change_and_says_what_is_lost(
         session.commit()
 
     assert rows(engine) == 2
-    assert "1 event(s) LOST" in caplog.text
-    assert "installation 2 create; " in caplog.text
+    assert (
+        "1 event(s) (installation 2 create, at tests.test_recording:"
+    ) in caplog.text
+    assert "are LOST, their change is committed without them: " in caplog.text
 
 
 def test_the_message_of_a_refusal_holds_no_values(

@@ -183,7 +183,11 @@ def test_another_mapping_of_a_tracked_model_is_refused() -> None:
             (installation(Installation), installation(Subscription)),
             "both called 'installation'",
         ),
-        ((installation(Installation), track(Installation, association="x")), "already"),
+        (
+            (installation(Installation), track(Installation, association="x")),
+            "Installation is given twice, and association first 'installation', then"
+            " 'x'; jira_integration_id first 'id', then not given; give it once",
+        ),
     ],
     ids=["none", "bare", "same association", "twice"],
 )

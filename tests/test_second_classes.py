@@ -15,7 +15,7 @@ from sqlalchemy.orm import (
     mapped_column,
 )
 
-from hydro_hooks import because, installation, register, subscription
+from hydro_hooks import because, installation, register, track
 from hydro_hooks.testing import recorded
 
 
@@ -117,7 +117,10 @@ def test_a_class_that_lacks_the_flag_is_followed_by_its_statements(
 def test_a_second_class_is_forgotten_with_the_first(engine: Engine) -> None:
     Base.metadata.create_all(engine)
     register(installation(Customer, enabled="enabled")).unregister()
-    with register(subscription(Tenant)), Session(engine) as session:
+    with (
+        register(track(Tenant, association="subscription")),
+        Session(engine) as session,
+    ):
         session.add(Tenant(number=1))
         session.commit()
         events = recorded(session)
@@ -127,7 +130,10 @@ def test_a_second_class_is_forgotten_with_the_first(engine: Engine) -> None:
 
 def test_two_classes_on_one_table_may_both_be_tracked(engine: Engine) -> None:
     Base.metadata.create_all(engine)
-    meanings = installation(Customer, enabled="enabled"), subscription(Tenant)
+    meanings = (
+        installation(Customer, enabled="enabled"),
+        track(Tenant, association="subscription"),
+    )
     with register(*meanings), Session(engine) as session:
         session.add(Tenant(number=1))
         session.commit()

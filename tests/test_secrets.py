@@ -30,7 +30,6 @@ from sample_events import record, rows_in, sample_event, sample_events
 from scripted_gateway import Received, Scripted, ScriptedGateway, failures
 from signed_requests import body_of, signature_of, value_of
 from sqlalchemy import Engine, create_engine, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from test_http_sink import untrusted
 from tracked_models import Installation
@@ -48,7 +47,7 @@ from hydro_hooks import (
     signals,
     tables,
 )
-from hydro_hooks.errors import HydroHooksError
+from hydro_hooks.errors import DatabaseError, HydroHooksError
 from hydro_hooks.journal import by_event_id, request_of
 from hydro_hooks.relay import Relay
 from hydro_hooks.sinks import Message
@@ -332,7 +331,7 @@ def test_a_database_that_fails_the_relay_is_told_of_without_payloads(
         settings = gateway.settings(secrets=(SECRET,))
         relay = Relay(engine, settings, lease=timedelta(seconds=0.1))
         tables.journal.drop(engine)
-        with pytest.raises(SQLAlchemyError) as failed:
+        with pytest.raises(DatabaseError, match="has no hydro_journal") as failed:
             relay.drain()
         overheard.hear(failed.value)
         relay.start()

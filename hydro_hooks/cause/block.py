@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -18,9 +17,8 @@ from hydro_hooks.cause.context import (
     enter,
     leave,
 )
+from hydro_hooks.cause.given import asked, refuse_decorated, refuse_undecorable
 from hydro_hooks.cause.values import INHERIT, Cause, Inherit, Reason, checked
-
-logger = logging.getLogger(__name__)
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
@@ -41,11 +39,12 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
 
     An argument left out is inherited from the surrounding block; `None` clears it.
     A callable that raises, or gives a value that would be refused here, is logged as
-    a warning and the handler runs without that value.
+    a warning and the handler runs without that value. A function with a name that is
+    given alone is taken for one that was decorated without parentheses.
 
     Raises:
         ValueError: Text that is empty, too long, or has NUL or a lone surrogate.
-        TypeError: A value of another type.
+        TypeError: A value of another type; `@because` without parentheses.
     """
 
     __slots__ = ("_given", "_is_dynamic")
@@ -58,6 +57,10 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
         jira_actor: str | Inherit | Callable[..., Any] | None = INHERIT,
         note: str | Inherit | Callable[..., Any] | None = INHERIT,
     ) -> None:
+        if not isinstance(reason, str) and (
+            github_actor is jira_actor is note is INHERIT
+        ):
+            refuse_decorated(reason)
         given: dict[str, Any] = {
             "reason": reason,
             "github_actor": github_actor,
@@ -99,24 +102,10 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
         """Return `function` with the cause in force whenever its body runs.
 
         Raises:
-            TypeError: Not a function: a class, the object that @staticmethod or
-                @classmethod makes, or an argument of a function that was decorated
-                without parentheses.
+            TypeError: Not a function: a class, a property, or the object that
+                @staticmethod or @classmethod makes.
         """
-        if isinstance(function, (type, staticmethod, classmethod)):
-            kind = "a class" if isinstance(function, type) else "a method object"
-            message = (
-                f"@because cannot decorate {kind}: decorate the functions themselves,"
-                " below @staticmethod or @classmethod"
-            )
-            raise TypeError(message)
-        if not callable(function):
-            message = (
-                f"because() was called with {type(function).__name__}, which is no"
-                " function: was @because written without parentheses? Write"
-                " @because(Reason.JIRA_WEBHOOK), or @because() to inherit everything"
-            )
-            raise TypeError(message)
+        refuse_undecorable(function)
         body = inspect.unwrap(function)
         if inspect.isasyncgenfunction(body):
             wrapper = self._around_async_generator(function)
@@ -139,11 +128,7 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
         values = dict(self._given)
         for name, value in self._given.items():
             if callable(value):
-                try:
-                    values[name] = checked(name, value(*args, **kwargs))
-                except Exception as error:
-                    values[name] = None  # the handler runs, without that value
-                    _warn_of_failure(name, function, error)
+                values[name] = asked(name, value, function, args, kwargs)
         return _merged(values)
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -235,14 +220,3 @@ def _merged(given: Mapping[str, Any]) -> Cause:
         if changes["reason"] != outer.reason:
             changes.setdefault("note", None)
     return replace(outer, **changes)
-
-
-def _warn_of_failure(name: str, function: Callable[..., Any], error: Exception) -> None:
-    # What the error says stays out of the log: it may hold a token, or a person.
-    logger.warning(
-        "@because on %s.%s: recorded without %s, as its callable failed with %s",
-        getattr(function, "__module__", "?"),
-        getattr(function, "__qualname__", type(function).__name__),
-        name,
-        type(error).__name__,
-    )

@@ -39,7 +39,15 @@ def carried(mapping: Mapping[str, str]) -> because:
 
     Raises:
         ValueError: A value that `because()` would refuse.
+        TypeError: It is no mapping.
     """
+    if not isinstance(mapping, Mapping):
+        kind = "None" if mapping is None else f"a {type(mapping).__name__}"
+        message = (
+            f"carried() takes what carry() gave, a mapping, and got {kind}; of a job"
+            ' that may have come without one: carried(job.get("cause") or {})'
+        )
+        raise TypeError(message)
     number = mapping.get("github_actor_id")
     return because(
         mapping.get("reason"),

@@ -58,7 +58,8 @@ def checked(name: str, value: Any) -> Any:
 
     Args:
         name: `reason`, `github_actor`, `jira_actor` or `note`.
-        value: What was given; None is accepted and returned.
+        value: What was given; None is accepted and returned. A login's leading `@`,
+            which is how people write it, is taken off.
 
     Raises:
         ValueError: Empty, too long, NUL, a lone surrogate, or an id below 1.
@@ -76,9 +77,14 @@ def checked(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         wanted = "a login or a numeric id" if name == "github_actor" else "text"
         message = f"because(): {name} is a {type(value).__name__}; give {wanted}"
+        if isinstance(value, Enum):
+            message += f" (give {type(value).__name__}.{value.name}.value)"
         raise TypeError(message)
+    text = str.__str__(value)  # of a member of an enum of text, its value
+    if name == "github_actor":
+        text = text.removeprefix("@")
     limit = {"reason": MAX_REASON, "note": MAX_NOTE}.get(name, MAX_ACTOR)
-    return _checked_text(name, str(value), limit)
+    return _checked_text(name, text, limit)
 
 
 def _checked_text(name: str, text: str, limit: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -50,7 +51,9 @@ def doctor(database: URL, url: str | None, *, as_json: bool) -> None:
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     report = _Report(as_json=as_json)
     with logs_on_stderr():
+        report.look("variables", partial(diagnosis.examine_variables, os.environ))
         settings = _examine_configuration(report, url)
+        report.look("registration", diagnosis.examine_registration)
         _examine_database(report, database)
         _examine_delivery(report, settings)
     if report.has_failed:

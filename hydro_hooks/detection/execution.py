@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Table
 
@@ -23,6 +23,11 @@ logger = logging.getLogger("hydro_hooks")
 Problem: TypeAlias = tuple[Sequence[Table], str]
 """Tables whose rows cannot be followed, and why."""
 
+_REMEDY_OF_TEXT: Final = (
+    "write it with update() or delete() of SQLAlchemy, or as a plain UPDATE or DELETE;"
+    " hydro-hooks reconcile finds what was missed"
+)
+
 Parents: TypeAlias = Callable[[Table], Mapping[Key, Stamp]]
 """Of a flush that deletes rows of a table: who deleted which."""
 
@@ -36,6 +41,7 @@ class Execution:
         followed: What is followed.
         problems: What is not; it is said when the statement has succeeded.
         commits: Whether MariaDB commits before it and after it, unasked.
+        is_text: Whether the program wrote it as SQL text.
     """
 
     def __init__(
@@ -46,9 +52,11 @@ class Execution:
         problems: Sequence[Problem],
         *,
         commits: bool = False,
+        is_text: bool = False,
     ) -> None:
         self.log = log
         self.commits = commits
+        self._is_text = is_text
         self._reach = reach
         self._followed = list(followed)
         self._problems = list(problems)
@@ -113,11 +121,13 @@ class Execution:
         self.log.doubted.update(tracked.association for tracked in reached)
         names = ", ".join(dict.fromkeys(one.model.__name__ for one in reached))
         logger.warning(
-            "A statement on %s may change rows of %s that are not recorded, at %s: %s",
+            "A statement on %s may change rows of %s that are not recorded, at %s:"
+            " %s%s",
             ", ".join(dict.fromkeys(table.name for table in tables)),
             names or "tracked models",
             origin.here() or "an unknown place",
             problem,
+            f"; {_REMEDY_OF_TEXT}" if self._is_text else "",
         )
 
 

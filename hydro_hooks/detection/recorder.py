@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias
 
@@ -18,9 +17,16 @@ from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import outbox, signals
 from hydro_hooks.cause import note_transaction
+from hydro_hooks.creation import MAKE_TABLES
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Found, Lock
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
+from hydro_hooks.driver_errors import (
+    is_conflict,
+    is_given_up,
+    misses_table,
+    words_of,
+)
 from hydro_hooks.errors import RecordingError
 from hydro_hooks.event import event_of, key_as_text, new_id
 from hydro_hooks.models import TrackedModel
@@ -32,14 +38,14 @@ logger = logging.getLogger("hydro_hooks")
 
 OnFailure: TypeAlias = Literal["raise", "log"]
 
+NAMED: Final = 3
+"""Events that an error names; of thousands the rest is counted."""
+
+ASK_THE_DOCTOR: Final = "hydro-hooks doctor tells more"
+
 _SAVEPOINT: Final = "hydro_hooks_recording"
-_IN_FAILED_TRANSACTION: Final = "25P02"
 _IN_ERROR: Final = 3
 """libpq's PQTRANS_INERROR, as psycopg tells it."""
-_CONFLICTS: Final = frozenset({"40001", "40P01", "1213", "1205", "1020"})
-"""Serialization failures, deadlocks, lock time-outs: SQLSTATE or MariaDB's number."""
-
-_NO_SUCH_TABLE: Final = ("42P01", "1146", "no such table")
 
 
 class Recorder:
@@ -127,11 +133,11 @@ class Recorder:
         try:
             self._write(connection, transitions)
         except Exception as error:
-            if _is_rolled_back_anyway(error):
+            if is_given_up(error):
                 return
             if roll_back is not None:
                 roll_back(connection)
-            if isinstance(error, DBAPIError) and _is_conflict(error):
+            if isinstance(error, DBAPIError) and is_conflict(error):
                 # The program knows this error of its own COMMIT, and tries again.
                 error.hide_parameters = True
                 raise
@@ -140,15 +146,15 @@ class Recorder:
     def _refusal(
         self, connection: Connection, log: TransactionLog, error: Exception
     ) -> RecordingError:
-        count = sum(1 for _ in self._transitions(log))
+        count, named = _named(self._transitions(log), limit=NAMED)
         outcome = "nothing was committed"
         remedy = "Call rollback() before the session or connection is used again"
         if log.is_autocommit:
             outcome = "the change is committed without them (AUTOCOMMIT)"
             remedy = "What is missing has to be found in the tables"
         message = (
-            f"{count} event(s) could not be written, so {outcome}: {_explain(error)}."
-            f" {remedy}"
+            f"{count} event(s) ({named}) could not be written, so {outcome}:"
+            f" {_explain(error)}. {remedy}"
         )
         return RecordingError(message)
 
@@ -168,16 +174,13 @@ class Recorder:
                 raise
             dialect.do_release_savepoint(connection, _SAVEPOINT)
         except Exception as error:
-            if not _is_rolled_back_anyway(error):
-                lost = [
-                    f"{one.subject.association} {key_as_text(one.subject.key)}"
-                    f" {one.action}"
-                    for one in self._transitions(log)
-                ]
+            if not is_given_up(error):
+                count, named = _named(self._transitions(log))
                 logger.error(  # noqa: TRY400 - a traceback would hold the parameters
-                    "%d event(s) LOST, their change is committed without them: %s; %s",
-                    len(lost),
-                    ", ".join(lost),
+                    "%d event(s) (%s) are LOST, their change is committed without them:"
+                    " %s",
+                    count,
+                    named,
                     _explain(error),
                 )
 
@@ -262,36 +265,26 @@ def _is_given_up(connection: Connection) -> bool:
     return getattr(info, "transaction_status", None) == _IN_ERROR
 
 
-def _is_rolled_back_anyway(error: Exception) -> bool:
-    """Return whether PostgreSQL has given the transaction up: COMMIT does nothing."""
-    return _IN_FAILED_TRANSACTION in _codes(error)
-
-
-def _is_conflict(error: DBAPIError) -> bool:
-    """Return whether the transaction lost against another one."""
-    return not _CONFLICTS.isdisjoint(_codes(error)) or _is_busy(error)
-
-
-def _is_busy(error: DBAPIError) -> bool:
-    return isinstance(error.orig, sqlite3.OperationalError) and "locked" in str(
-        error.orig
-    )
+def _named(
+    transitions: Iterable[Transition], limit: int | None = None
+) -> tuple[int, str]:
+    """Return how many they are, and the first of them, with where they were made."""
+    count, rows, places = 0, [], dict[str, None]()
+    for one in transitions:
+        count += 1
+        if limit is None or count <= limit:
+            key = key_as_text(one.subject.key)
+            rows.append(f"{one.subject.association} {key} {one.action}")
+            if one.stamp.origin is not None:
+                places[one.stamp.origin] = None
+    text = ", ".join(rows)
+    if count > len(rows):
+        text += f" and {count - len(rows):,} more"
+    return count, f"{text}, at {' and '.join(places)}" if places else text
 
 
 def _explain(error: Exception) -> str:
     if not isinstance(error, DBAPIError):
-        return f"{type(error).__name__}: {error}"
-    text = str(error.orig).partition("\n")[0]
-    is_missing = outbox_table.name in text and any(
-        sign in _codes(error) or sign in text for sign in _NO_SUCH_TABLE
-    )
-    remedy = "; make the tables with hydro_hooks.create_tables(engine) or a migration"
-    return text + (remedy if is_missing else "")
-
-
-def _codes(error: Exception) -> set[str]:
-    """Return the driver's codes of an error: an SQLSTATE, or MariaDB's number."""
-    orig = error.orig if isinstance(error, DBAPIError) else error
-    given = [getattr(orig, "sqlstate", None), getattr(orig, "pgcode", None)]
-    given.extend(orig.args[:1] if orig is not None else ())
-    return {str(code) for code in given if code is not None}
+        return f"{type(error).__name__}: {error}; {ASK_THE_DOCTOR}"
+    is_missing = misses_table(error, [outbox_table.name])
+    return f"{words_of(error)}; {MAKE_TABLES if is_missing else ASK_THE_DOCTOR}"

@@ -293,7 +293,9 @@ class Statements:
             for part, place in text_parts(connection, sql, raw, named, self._reach):
                 followed.append(self._follow(log, part, place, sets))
         if followed or problems:
-            execution = Execution(log, self._reach, followed, problems, commits=commits)
+            execution = Execution(
+                log, self._reach, followed, problems, commits=commits, is_text=True
+            )
             self._begin_text(connection, execution, context)
 
     def _understood(

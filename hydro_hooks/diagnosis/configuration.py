@@ -46,6 +46,15 @@ def examine_settings(settings: Settings) -> Finding:
     return passed(f"events go to {place} in the name of {settings.app}")
 
 
+def examine_registration() -> Finding:
+    """Say that nothing can be said of what the app's processes do."""
+    text = (
+        "only the app knows whether register() runs in each of its processes; have it"
+        " call hooks.check(engine) there"
+    )
+    return not_checked(text)
+
+
 def examine_schema(settings: Settings) -> Finding:
     """Say whether events can be put into the wire schema.
 

@@ -13,16 +13,14 @@ from sqlalchemy import (
     URL,
     Connection,
     Engine,
-    Table,
     delete,
     event,
     insert,
-    inspect,
     select,
     text,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 
 from hydro_hooks import claims, creation, tables
 from hydro_hooks.claims.moving import copy_rows
@@ -109,10 +107,7 @@ def examine_tables(engine: Engine) -> Finding:
             f"{_missing(missing)}, though hydro_meta says that version {version} is"
             " there: make what was dropped by create_tables(engine)"
         )
-    there = [
-        table for table in tables.metadata.tables.values() if table.name not in missing
-    ]
-    lacking = [line for table in there for line in _lacking(engine, table)]
+    lacking = creation.missing_columns(engine)
     if lacking:
         faults.append(f"{'; '.join(lacking)}: add what is missing by a migration")
     unsafe = _without_transactions(engine)
@@ -122,9 +117,8 @@ def examine_tables(engine: Engine) -> Finding:
         )
     if faults:
         return failed("; ".join(faults))
-    return passed(
-        f"all {len(there)} are there, with all their columns (version {version})"
-    )
+    count = len(tables.metadata.tables)
+    return passed(f"all {count} are there, with all their columns (version {version})")
 
 
 def _missing(names: list[str]) -> str:
@@ -151,13 +145,6 @@ def _unknown(version: int) -> str:
         f"the tables are of version {version}, and this hydro_hooks knows"
         f" {creation.LATEST} at most: install a newer hydro_hooks here"
     )
-
-
-def _lacking(engine: Engine, table: Table) -> Iterator[str]:
-    there = {column["name"] for column in inspect(engine).get_columns(table.name)}
-    missing = [column.name for column in table.columns if column.name not in there]
-    if missing:
-        yield f"{table.name} has no column {', '.join(missing)}"
 
 
 def _without_transactions(engine: Engine) -> list[str]:
@@ -192,7 +179,13 @@ def examine_writing(engine: Engine) -> Finding:
             connection.rollback()
     except DBAPIError as error:
         words = str(error.orig).partition("\n")[0]
-        message = f"{step} is refused ({words}): {_remedy(engine.dialect.name, words)}"
+        remedy = _remedy(engine.dialect.name, words)
+        if isinstance(error, DataError):
+            remedy = (
+                "a column of the table is smaller than it has to be: compare it with"
+                f" what create_tables(engine) or {_MIGRATION} makes"
+            )
+        message = f"{step} is refused ({words}): {remedy}"
         raise DatabaseError(message) from error
     return passed("an event was written, moved and deleted, and all of it rolled back")
 
