@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import queue
 import threading
 import weakref
 from collections.abc import Callable
@@ -24,6 +25,36 @@ EXIT_SECONDS: Final = 0.7
 
 ABANDON_SECONDS: Final = 0.3
 """How long it then waits until what it holds is given back."""
+
+
+class _LastDeed:
+    """A thread that waits to do one thing when the program ends.
+
+    It is there beforehand: Python 3.12 starts no thread once the program is ending.
+    """
+
+    def __init__(self, deed: Callable[[], None]) -> None:
+        self._deed = deed
+        self._decided: queue.SimpleQueue[Callable[[], None] | None]
+        self._decided = queue.SimpleQueue()
+        self._thread = threading.Thread(
+            target=self._wait, name="hydro-hooks-exit", daemon=True
+        )
+        self._thread.start()
+
+    def do(self, timeout: float) -> None:
+        """Have it done, and wait for that `timeout` seconds at most."""
+        self._decided.put(self._deed)
+        self._thread.join(timeout)
+
+    def leave(self) -> None:
+        """Have it left undone."""
+        self._decided.put(None)
+
+    def _wait(self) -> None:
+        deed = self._decided.get()
+        if deed is not None:
+            deed()
 
 
 class Background:
@@ -49,6 +80,7 @@ class Background:
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._last_deed: _LastDeed | None = None
         self._is_forked = False
         _all.add(self)
 
@@ -62,6 +94,10 @@ class Background:
             if self._thread is not None and self._thread.is_alive():
                 return
             self._is_forked = False
+            if self._last_deed is not None:  # of a thread that ended by itself
+                self._last_deed.leave()
+            # In a thread, since a database may not answer either.
+            self._last_deed = _LastDeed(self._abandon)
             self._stop = threading.Event()
             # A daemon: the interpreter joins other threads before it calls atexit,
             # which is what stops this one.
@@ -76,27 +112,29 @@ class Background:
 
     def stop(self, timeout: float) -> bool:
         """Stop the thread, and return whether it has ended within `timeout` seconds."""
+        thread, last_deed = self._told_to_stop()
+        if last_deed is not None:
+            last_deed.leave()
+        return _has_ended(thread, timeout)
+
+    def _stop_at_exit(self) -> None:
+        thread, last_deed = self._told_to_stop()
+        if not _has_ended(thread, EXIT_SECONDS) and last_deed is not None:
+            last_deed.do(ABANDON_SECONDS)
+
+    def _told_to_stop(self) -> tuple[threading.Thread | None, _LastDeed | None]:
         with self._guard:
             thread, self._thread = self._thread, None
+            last_deed, self._last_deed = self._last_deed, None
             self._is_forked = False
             self._stop.set()
         atexit.unregister(self._stop_at_exit)
-        if thread is None:
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
-
-    def _stop_at_exit(self) -> None:
-        if self.stop(EXIT_SECONDS):
-            return
-        # In a thread, since a database may not answer either.
-        thread = threading.Thread(target=self._abandon, daemon=True)
-        thread.start()
-        thread.join(ABANDON_SECONDS)
+        return thread, last_deed
 
     def forget_thread(self) -> None:
         """In a forked child: no thread runs here, and nobody holds the lock."""
         self._guard = threading.Lock()
+        self._last_deed = None
         if self._thread is None:
             return
         self._thread, self._is_forked = None, True
@@ -112,6 +150,13 @@ class Background:
             self.start()
         except RuntimeError:  # the app's commit, which this is in, goes on
             logger.exception("The relay cannot start here; any other relay delivers")
+
+
+def _has_ended(thread: threading.Thread | None, timeout: float) -> bool:
+    if thread is None:
+        return True
+    thread.join(timeout)
+    return not thread.is_alive()
 
 
 _all: Final[weakref.WeakSet[Background]] = weakref.WeakSet()

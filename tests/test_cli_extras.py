@@ -110,6 +110,29 @@ def test_another_driver_that_is_missing_is_answered_with_ours(tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("module", "extra", "options"),
+    [
+        ("confluent_kafka", "kafka", ["--url", "kafka://127.0.0.1:1/topic", "--once"]),
+        ("prometheus_client", "metrics", ["--url", "http://127.0.0.1:1", "--listen=0"]),
+    ],
+)
+def test_what_a_relay_lacks_is_not_taken_for_its_databases_driver(
+    tmp_path: Path, module: str, extra: str, options: list[str]
+) -> None:
+    path = tmp_path / "app.db"
+    engine = create_engine(f"sqlite:///{path}")
+    creation.create_tables(engine)
+    engine.dispose()
+
+    result = run_without(
+        tmp_path, {module}, "relay", "--database", str(engine.url), *options
+    )
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == remedy(module, extra) + "\n"
+
+
 def test_importing_the_command_line_loads_no_click() -> None:
     program = "import sys, hydro_hooks.cli; print('click' in sys.modules)"
     result = subprocess.run(

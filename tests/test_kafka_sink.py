@@ -145,7 +145,8 @@ def test_a_forked_child_makes_a_producer_of_its_own_and_ends(
     cluster: KafkaCluster,
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORKING, cluster.url()],
+        # From Python 3.12 on, a fork beside threads is warned of.
+        [sys.executable, "-W", "ignore:This process", "-c", FORKING, cluster.url()],
         capture_output=True,
         text=True,
         check=False,

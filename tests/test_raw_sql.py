@@ -243,6 +243,8 @@ def test_a_drivers_statement_with_named_parameters_is_recorded(
     assert happened(session) == DESTROYED_2 + more
 
 
+# From Python 3.12 on the driver warns of what the program does here.
+@pytest.mark.filterwarnings("ignore:Binding:DeprecationWarning")
 def test_a_drivers_statement_with_numbered_parameters_is_recorded(
     session: Session,
 ) -> None:

@@ -233,8 +233,10 @@ def test_a_forked_child_delivers_once_it_records(
     tests = str(Path(__file__).parent)
     with ScriptedGateway() as gateway:
         write_app(tmp_path, database, gateway, 30.0)
+        # From Python 3.12 on, a fork beside threads is warned of.
+        quiet = ("-W", "ignore:This process")
         done = subprocess.run(
-            [sys.executable, "-c", FORKING.format(tests=tests)],
+            [sys.executable, *quiet, "-c", FORKING.format(tests=tests)],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(["", *sys.path])},
             capture_output=True,

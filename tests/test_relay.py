@@ -307,7 +307,8 @@ def test_several_relays_deliver_each_event_once_and_each_subject_in_order(
 
 def run_program(program: str, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", program, *args],
+        # From Python 3.12 on, a fork beside threads is warned of.
+        [sys.executable, "-W", "ignore:This process", "-c", program, *args],
         check=False,
         capture_output=True,
         text=True,

@@ -33,9 +33,14 @@ def opened(url: URL, *, pool: type[Pool] | None = None) -> Iterator[Engine]:
         DatabaseError: It is not, or fails meanwhile; the message is one line, names the
             database and holds no password.
     """
+    try:
+        with explained(url):
+            _check_file(url)
+            engine = _engine_of(url, pool)
+    except ImportError as error:
+        # Here alone: what a command imports once it is open is no driver.
+        raise DatabaseError(driver_remedy(url, error)) from error
     with explained(url):
-        _check_file(url)
-        engine = _engine_of(url, pool)
         try:
             yield engine
         finally:
@@ -58,8 +63,6 @@ def explained(url: URL) -> Iterator[None]:
         raise DatabaseError(_line(url, str(error))) from error
     except SQLAlchemyError as error:
         raise DatabaseError(_line(url, _reason(error))) from error
-    except ImportError as error:
-        raise DatabaseError(driver_remedy(url, error)) from error
 
 
 def check_tables(engine: Engine) -> None:
