@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 from sqlalchemy import URL
 
-from hydro_hooks.cli.database import check_tables, opened
+from hydro_hooks.cli.database import opened
 from hydro_hooks.cli.parameters import app_database_option, json_option
 from hydro_hooks.cli.terminal import (
     StatusLine,
@@ -72,7 +72,6 @@ def reconcile(app: str, database: URL, *, record: bool, as_json: bool) -> None:
         raise ConfigurationError(message)
     line = StatusLine()
     with logs_on_stderr(line), opened(database) as engine:
-        check_tables(engine)
         run = Reconciliation(
             engine=engine,
             models=hooks.models,

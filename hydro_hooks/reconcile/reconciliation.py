@@ -18,7 +18,6 @@ from sqlalchemy import Connection, Engine
 
 from hydro_hooks import claims, creation
 from hydro_hooks.detection.rows import Key
-from hydro_hooks.errors import DatabaseError
 from hydro_hooks.journal import subjects
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.reconcile.comparison import Comparison, Look
@@ -69,13 +68,7 @@ class Reconciliation:
             sqlalchemy.exc.DBAPIError: What the database says; a model's table is not
                 there, for one.
         """
-        missing = creation.missing_tables(self.engine)
-        if missing:
-            message = (
-                f"the database has no {', '.join(missing)}; make them with"
-                " hydro_hooks.create_tables(engine) or a migration"
-            )
-            raise DatabaseError(message)
+        creation.check_tables(self.engine)
         for tracked in self.models:
             began_at = datetime.now(UTC)
             left_out = self.held + self.unreadable
