@@ -6,18 +6,31 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from sqlalchemy import Connection, Engine, inspect, select
+from sqlalchemy import Connection, Engine, Index, Table, inspect, select
 from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks.binds import check_bind
 from hydro_hooks.errors import DatabaseError
-from hydro_hooks.tables import gateway_metadata, meta, metadata, outbox
+from hydro_hooks.tables import gateway_metadata, meta, metadata, outbox, rejected
 
 VERSIONS: Final = {
     1: "hydro_outbox, hydro_journal, hydro_rejected, hydro_shard",
-    2: "hydro_meta, where this version is kept",
+    2: "hydro_meta, where this version is kept, and indexes on subjects",
 }
 """What each version of the tables brought."""
+
+BROUGHT: Final[dict[int, tuple[Table | Index, ...]]] = {
+    2: (
+        meta,
+        *(
+            index
+            for table in (outbox, rejected)
+            for index in table.indexes
+            if (index.name or "").endswith("_subject")
+        ),
+    )
+}
+"""The same, but for the first version."""
 
 LATEST: Final = max(VERSIONS)
 
@@ -53,9 +66,28 @@ def create_tables(bind: Engine | Connection) -> None:
         with bind.begin() as connection:
             create_tables(connection)
         return
+    upgrade(bind, LATEST)
     metadata.create_all(bind)
     if (stored_version(bind) or 0) < LATEST:
         store_version(bind, LATEST)
+
+
+def upgrade(connection: Connection, version: int) -> None:
+    """Bring tables that are there to a version, unless they are of a later one."""
+    present = stored_version(connection)
+    for number in range((present or version) + 1, version + 1):
+        for part in BROUGHT[number]:
+            part.create(connection, checkfirst=True)
+        store_version(connection, number)
+
+
+def downgrade(connection: Connection, version: int) -> None:
+    """Bring tables back to a version, unless they are of an earlier one."""
+    for number in range(stored_version(connection) or version, version, -1):
+        if number - 1 in BROUGHT:  # else there is nothing to keep it in
+            store_version(connection, number - 1)
+        for part in BROUGHT[number]:
+            part.drop(connection, checkfirst=True)
 
 
 def create_gateway_tables(engine: Engine) -> None:

@@ -199,6 +199,7 @@ outbox: Final = Table(
     Column("shard", SmallInteger(), nullable=False),
     *_searchable(),
     Index(SHARD_INDEX, "shard", "seq"),
+    Index("ix_hydro_outbox_subject", "subject_id"),
     **_NUMBERED,
 )
 """Events that are committed and wait for delivery."""
@@ -237,6 +238,7 @@ rejected: Final = Table(
     Column("rejected_at", UtcDateTime(), nullable=False),
     Column("attempts", Integer()),
     Column("error", _LONG_TEXT, nullable=False),
+    Index("ix_hydro_rejected_subject", "subject_id"),
     **_TABLE_OPTIONS,
 )
 """Events that are not tried again until somebody redrives them."""

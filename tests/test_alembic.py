@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, inspect
 from hydro_hooks import DatabaseError, creation, diagnosis
 from hydro_hooks.diagnosis import Outcome
 from hydro_hooks.outbox import record
-from hydro_hooks.tables import meta, metadata
+from hydro_hooks.tables import metadata
 
 ENV = """
 from alembic import context
@@ -89,10 +89,15 @@ def version(engine: Engine) -> int | None:
         return creation.stored_version(connection)
 
 
+def indexes(engine: Engine) -> set[str | None]:
+    found = inspect(engine).get_indexes("hydro_outbox")
+    return {index["name"] for index in found if not index["unique"]}
+
+
 def make_first_version(connection: Connection) -> None:
     """Make the tables as they were before they had a version."""
     creation.create_tables(connection)
-    meta.drop(connection)
+    creation.downgrade(connection, 1)
 
 
 def test_autogenerate_writes_one_line_that_makes_the_tables(
@@ -221,11 +226,13 @@ def test_a_script_for_later_makes_the_same_tables(
 
 def test_create_tables_brings_an_older_version_up_to_date(engine: Engine) -> None:
     with engine.begin() as connection:
-        meta.drop(connection)
-    before = version(engine)
+        creation.downgrade(connection, 1)
+    before = version(engine), indexes(engine)
     creation.create_tables(engine)
 
-    assert (before, version(engine)) == (1, creation.LATEST)
+    assert before == (1, {"ix_hydro_outbox_shard"})
+    assert version(engine) == creation.LATEST
+    assert indexes(engine) == {"ix_hydro_outbox_shard", "ix_hydro_outbox_subject"}
 
 
 def test_doctor_refuses_tables_of_a_newer_version(engine: Engine) -> None:

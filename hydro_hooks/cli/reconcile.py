@@ -56,7 +56,7 @@ def reconcile(app: str, database: URL, *, record: bool, as_json: bool) -> None:
     before this one. In a database that has rows already, the first run with --record is
     the baseline.
 
-    Safe beside running writers, and with short locks only: 4,000 rows are read at a
+    Safe beside running writers, and with short locks only: 1,000 rows are read at a
     time, and 250 are locked at a time, while events of theirs are written.
 
     \b

@@ -21,15 +21,13 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 from alembic.operations.ops import UpgradeOps
 from alembic.util import DispatchPriority
-from sqlalchemy import Connection, MetaData, func, select
+from sqlalchemy import Connection, MetaData, Table, func, select
 
 from hydro_hooks import creation
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.tables import gateway_metadata, meta, metadata, outbox
 
 _OURS: Final = metadata.tables.keys() | gateway_metadata.tables.keys()
-_BROUGHT: Final = {2: (meta,)}
-"""By version, the tables that it added."""
 
 
 @Operations.register_operation("create_hydro_tables")
@@ -160,32 +158,28 @@ def _drop(operations: Operations, operation: DropHydroTables) -> None:
 
 @Operations.implementation_for(UpgradeHydroTables)
 def _upgrade(operations: Operations, operation: UpgradeHydroTables) -> None:
-    if _writes_a_script(operations):
-        # Tables that the same script makes are of the latest version.
-        if not operations.migration_context.opts.get(_CREATED):
-            for table in _BROUGHT[operation.version]:
-                operations.impl.create_table(table)
-            _write_version(operations, operation.version)
-        return
-    connection = operations.get_bind()
-    for number in range(_version(connection) + 1, operation.version + 1):
-        for table in _BROUGHT[number]:
-            table.create(connection, checkfirst=True)
-        creation.store_version(connection, number)
+    if not _writes_a_script(operations):
+        creation.upgrade(_with_tables(operations), operation.version)
+    # Tables that the same script makes are of the latest version.
+    elif not operations.migration_context.opts.get(_CREATED):
+        for part in creation.BROUGHT[operation.version]:
+            if isinstance(part, Table):
+                operations.impl.create_table(part)
+            else:
+                operations.impl.create_index(part)
+        _write_version(operations, operation.version)
 
 
 @Operations.implementation_for(DowngradeHydroTables)
 def _downgrade(operations: Operations, operation: DowngradeHydroTables) -> None:
-    if _writes_a_script(operations):
-        for table in _BROUGHT[operation.version + 1]:
-            operations.impl.drop_table(table)
+    if not _writes_a_script(operations):
+        creation.downgrade(_with_tables(operations), operation.version)
         return
-    connection = operations.get_bind()
-    for number in range(_version(connection), operation.version, -1):
-        for table in _BROUGHT[number]:
-            table.drop(connection)
-        if number - 1 in _BROUGHT:  # else there is nothing to keep it in
-            creation.store_version(connection, number - 1)
+    for part in creation.BROUGHT[operation.version + 1]:
+        if isinstance(part, Table):
+            operations.impl.drop_table(part)
+        else:
+            operations.impl.drop_index(part)
 
 
 _CREATED: Final = "hydro_hooks_created"
@@ -197,12 +191,12 @@ def _writes_a_script(operations: Operations) -> bool:
     return operations.migration_context.as_sql
 
 
-def _version(connection: Connection) -> int:
-    version = creation.stored_version(connection)
-    if version is None:
+def _with_tables(operations: Operations) -> Connection:
+    connection = operations.get_bind()
+    if creation.stored_version(connection) is None:
         message = "hydro_hooks has no tables here; make them: op.create_hydro_tables()"
         raise DatabaseError(message)
-    return version
+    return connection
 
 
 def _write_version(operations: Operations, version: int) -> None:

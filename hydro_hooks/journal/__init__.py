@@ -47,7 +47,6 @@ from hydro_hooks.journal.records import (
     Unattributed,
 )
 from hydro_hooks.journal.standing import (
-    Numbers,
     Standing,
     last_events,
     standings,
@@ -65,7 +64,6 @@ __all__ = [
     "Filters",
     "History",
     "Kind",
-    "Numbers",
     "Place",
     "Query",
     "Record",

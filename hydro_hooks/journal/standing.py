@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -16,13 +16,10 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
-    and_,
     any_,
     cast,
     func,
-    or_,
     select,
-    true,
     union_all,
 )
 
@@ -32,11 +29,8 @@ from hydro_hooks.journal.rows import full, record_of
 from hydro_hooks.tables import journal, outbox, rejected
 from hydro_hooks.transition import State
 
-PAGE: Final = 4000
-"""Subjects that are asked of at once: the outbox has no index on them."""
-
-MAX_RANGES: Final = 32
-"""Of `Numbers`: a statement is to stay short."""
+PAGE: Final = 1000
+"""Subjects that are asked of at once."""
 
 _PLACES: Final = {
     outbox: Place.WAITING,
@@ -59,45 +53,10 @@ class Standing(NamedTuple):
     occurred_at: datetime
 
 
-class Numbers:
-    """Numbers of events, kept as the ranges that they make."""
-
-    def __init__(self) -> None:
-        self._ranges: list[tuple[int, int]] = []
-
-    def add(self, numbers: Iterable[int]) -> None:
-        """Take some more; of many ranges only the largest are kept."""
-        ranges = sorted([*self._ranges, *((number, number) for number in numbers)])
-        merged = ranges[:1]
-        for first, last in ranges[1:]:
-            if first <= merged[-1][1] + 1:
-                merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
-            else:
-                merged.append((first, last))
-        largest = sorted(merged, key=lambda one: one[0] - one[1])[:MAX_RANGES]
-        self._ranges = sorted(largest)
-
-    def do_not_hold(self, column: ColumnElement[int]) -> ColumnElement[bool]:
-        """Return the condition that a column is none of them, as ranges to look in."""
-        starts = [0, *(last for _, last in self._ranges)]
-        ends = [*(first for first, _ in self._ranges), None]
-        return or_(
-            *(
-                and_(column > start, true() if end is None else column < end)
-                for start, end in zip(starts, ends, strict=True)
-            )
-        )
-
-
-_NONE: Final = Numbers()
-
-
 def standings(
     connection: Connection,
     association: str,
     subject_ids: Sequence[str],
-    *,
-    skipped: Numbers = _NONE,
 ) -> dict[str, Standing]:
     """Return how subjects stand; one of which nothing is recorded is left out.
 
@@ -105,7 +64,6 @@ def standings(
         connection: On an app's database.
         association: Of all of them.
         subject_ids: At most `PAGE`.
-        skipped: Numbers of waiting events that are of none of these subjects.
     """
     dialect = connection.dialect.name
     # In one statement: an event that is moved meanwhile is seen once.
@@ -115,7 +73,6 @@ def standings(
                 table,
                 table.c.association == association,
                 _is_among(table.c.subject_id, subject_ids, dialect),
-                skipped.do_not_hold(table.c.seq) if table is outbox else true(),
             )
             for table in _PLACES
         )

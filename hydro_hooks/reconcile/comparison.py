@@ -9,18 +9,18 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from hydro_hooks import outbox, signals, tables
+from hydro_hooks import outbox, signals
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.event import Event, key_as_text
-from hydro_hooks.journal import Numbers, Standing, last_events, standings
+from hydro_hooks.journal import Standing, last_events, standings
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import action_between
 from hydro_hooks.reconcile.differences import Difference, missing_event
 from hydro_hooks.reconcile.keys import is_after, key_in
 from hydro_hooks.transition import Action, State, Subject, Values
 
-PAGE: Final = 4000
+PAGE: Final = 1000
 """Rows compared at once."""
 
 
@@ -58,7 +58,6 @@ class Comparison:
     def __init__(self, tracked: TrackedModel, since: datetime | None) -> None:
         self.tracked = tracked
         self._since = since
-        self._written = Numbers()
         self._columns = tracked.mapper.primary_key
         self._select = (
             select(*rows.columns_of(tracked))
@@ -138,14 +137,10 @@ class Comparison:
         }
 
     def write(self, connection: Connection, events: list[Event]) -> None:
-        """Write events of this comparison, each of a subject of its own."""
+        """Write events of this comparison."""
         if not events:
             return
         outbox.record(connection, events)
-        is_new = tables.outbox.c.id.in_([event.id for event in events])
-        # These subjects are done with: to look their events through for the others
-        # would take the longer the more there are.
-        self._written.add(connection.scalars(select(tables.outbox.c.seq).where(is_new)))
         for event in events:
             signals.send(signals.recorded, self.tracked.model, event)
 
@@ -159,12 +154,7 @@ class Comparison:
         texts = {key_as_text(key): key for key in keys}
         if not texts:
             return {}
-        found = standings(
-            connection,
-            self.tracked.association,
-            list(texts),
-            skipped=self._written,
-        )
+        found = standings(connection, self.tracked.association, list(texts))
         return {texts[text]: standing for text, standing in found.items()}
 
     def _after(self, look: Look) -> datetime | None:

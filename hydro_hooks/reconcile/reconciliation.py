@@ -121,7 +121,6 @@ class Reconciliation:
     ) -> list[Difference]:
         """Write the missing events of what still differs under its lock."""
         with claims.transaction(self.engine) as connection:
-            _use_indexes(connection)
             locked = comparison.locked(connection, list(looks))
             others = looks.keys() - locked.keys()
             # What is gone has no lock: a row that comes back with its key meanwhile
@@ -159,16 +158,4 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
             driver: Any = connection.connection.driver_connection
             if engine.dialect.name == "sqlite" and not driver.in_transaction:
                 connection.exec_driver_sql("BEGIN")
-            _use_indexes(connection)
             yield connection
-
-
-def _use_indexes(connection: Connection) -> None:
-    """Have PostgreSQL look in a part of the outbox where it is told which.
-
-    It knows nothing yet of what was written a moment ago, and would read all of it. To
-    compile a plan that looks so dear would take longer than to carry it out.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        connection.exec_driver_sql("SET LOCAL jit = off")
