@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeAlias
 
-from hydro_hooks.cause import Reason, because
+from hydro_hooks.cause import Reason
+from hydro_hooks.integrations.requests import cause_of_requests
 
 # Any: what the specification of ASGI leaves to protocols.
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -50,11 +51,8 @@ class CauseMiddleware:
         github_actor: Callable[[Scope], int | str | None] | int | str | None = None,
         jira_actor: Callable[[Scope], str | None] | str | None = None,
     ) -> None:
-        cause = because(
-            reason,
-            github_actor=_of_scope(github_actor),
-            jira_actor=_of_scope(jira_actor),
-            note=None,
+        cause = cause_of_requests(
+            reason=reason, github_actor=github_actor, jira_actor=jira_actor
         )
         self._app = app
         self._answered = cause(self._answer)
@@ -68,14 +66,3 @@ class CauseMiddleware:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
-
-
-def _of_scope(actor: Any) -> Any:
-    # Any: a function or a value; because() looks at what it is.
-    if not callable(actor):
-        return actor
-
-    def of_call(scope: Scope, _receive: Receive, _send: Send) -> Any:
-        return actor(scope)
-
-    return of_call

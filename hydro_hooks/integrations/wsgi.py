@@ -8,9 +8,10 @@ application = CauseMiddleware(
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from hydro_hooks.cause import Inside, Reason, because, current_cause
+from hydro_hooks.cause import Inside, Reason, current_cause
+from hydro_hooks.integrations.requests import cause_of_requests
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -47,11 +48,8 @@ class CauseMiddleware:
         | None = None,
         jira_actor: Callable[[WSGIEnvironment], str | None] | str | None = None,
     ) -> None:
-        cause = because(
-            reason,
-            github_actor=_of_environ(github_actor),
-            jira_actor=_of_environ(jira_actor),
-            note=None,
+        cause = cause_of_requests(
+            reason=reason, github_actor=github_actor, jira_actor=jira_actor
         )
         self._app = app
         self._answered = cause(self._answer)
@@ -70,17 +68,6 @@ class CauseMiddleware:
         if isinstance(body, (list, tuple)) or _is_file(body, environ):
             return body  # as they are: servers send these at once
         return _Body(body, environ[BLOCK])
-
-
-def _of_environ(actor: Any) -> Any:
-    # Any: a function or a value; because() looks at what it is.
-    if not callable(actor):
-        return actor
-
-    def of_call(environ: WSGIEnvironment, _start_response: StartResponse) -> Any:
-        return actor(environ)
-
-    return of_call
 
 
 def _is_file(body: Iterable[bytes], environ: WSGIEnvironment) -> bool:
