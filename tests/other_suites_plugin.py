@@ -18,7 +18,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 import pytest
-from sqlalchemy import Boolean, Connection, Engine, Integer, String, event
+from sqlalchemy import Boolean, Connection, Engine, Integer, String, event, inspect
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, Mapper, mapped_column
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -58,7 +58,7 @@ DDL: Final = list(statements())
 
 
 def own_model() -> type[Any]:
-    """Return a new configured model; a suite may have taken the last one's mapping."""
+    """Return a new model, configured."""
 
     class Base(DeclarativeBase):
         pass
@@ -109,6 +109,7 @@ class Registrar:
         self.models = 0
         self.refused: list[str] = []
         self._test = ""
+        self._own = own_model()
         self._hooks: list[Hooks] = []
         self._mappers: WeakSet[Mapper[Any]] = WeakSet()
         self._made_in: dict[Hashable, WeakSet[Mapper[Any]]] = {}
@@ -124,7 +125,9 @@ class Registrar:
             if not event.contains(Mapper, name, listener):
                 event.listen(Mapper, name, listener)
         # First, so that no event is listened to anew while SQLAlchemy tells of it.
-        self._hooks.append(register(track(own_model(), association="own")))
+        if inspect(self._own, raiseerr=False) is None:  # a test has taken all mappings
+            self._own = own_model()
+        self._hooks.append(register(track(self._own, association="own")))
         self._test = test
         self._configured()
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Engine, String, event, select
+from databases import Database
+from sqlalchemy import Engine, Integer, String, event, select
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -351,3 +355,67 @@ def test_importing_hydro_hooks_is_light() -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_class_whose_mapping_failed_is_nothing_to_the_others(
+    engine: Engine, *, is_first: bool
+) -> None:
+    class Other(DeclarativeBase):
+        pass
+
+    class Shop(Other):
+        __tablename__ = "shop"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+
+    def fail() -> pytest.ExceptionInfo[ArgumentError]:
+        with pytest.raises(ArgumentError) as failure:
+
+            class Broken(Other):
+                __table__ = Shop.__table__
+                more = mapped_column(Integer)
+
+        return failure
+
+    kept = fail() if is_first else None
+    with register(track(Shop, association="shop")):
+        kept = kept or fail()  # kept, the error keeps the class
+        Other.metadata.create_all(engine)
+        with Session(engine) as session:
+            session.add(Shop(id=1))
+            session.commit()
+            assert session.scalars(select(Shop.id)).all() == [1]
+
+    assert [event.type for event in recorded(engine)] == ["shop.create"]
+    assert "more" in str(kept.value)
+
+
+def test_an_unregistered_model_may_go(database: Database) -> None:
+    def use() -> weakref.ref[type]:
+        engine = database.engine()  # a cache of its statements goes with it
+        create_tables(engine)
+
+        class Other(DeclarativeBase):
+            pass
+
+        class Shop(Other):
+            __tablename__ = "shop"
+
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        Other.metadata.create_all(engine)
+        with register(track(Shop, association="shop")), Session(engine) as session:
+            session.add(Shop(id=1))
+            session.commit()
+            session.delete(session.get_one(Shop, 1))
+            session.commit()
+        engine.dispose()
+        Other.registry.dispose()
+        return weakref.ref(Shop)
+
+    shop = use()
+    gc.collect()
+    gc.collect()
+
+    assert shop() is None

@@ -97,7 +97,11 @@ class Cascades:
 
     def _mappers(self) -> Iterator[Mapper[Any]]:
         for registry in {one.mapper.registry for one in self._models.values()}:
-            yield from registry.mappers
+            # Not registry.mappers: it raises while a class is there whose mapping has
+            # failed, which it is for as long as somebody keeps the error.
+            for manager in list(registry._managers):  # noqa: SLF001 - as said
+                if manager.is_mapped:
+                    yield manager.mapper
 
 
 def _deleted_with(mapper: Mapper[Any]) -> set[Mapper[Any]]:

@@ -61,6 +61,9 @@ class Reach:
         """Decide everything anew: the models have changed."""
         self._size = -1
         self._mattering = {}
+        if not self.models:  # and what was unregistered may go
+            self.tracked, self.readers = {}, {}
+            self.on_delete, self.on_update = {}, {}
 
     def renew(self) -> bool:
         """Take up tables that were defined since; return whether there were any."""
