@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 import sqlalchemy
+from needs import missing
 
 PLUGIN: Final = Path(__file__).with_name("other_suites_plugin.py")
 
@@ -151,9 +152,7 @@ def downloaded(suite: Suite, folder: Path) -> Path:
     if done.returncode:
         last = done.stderr.strip().rpartition("\n")[2]
         reason = f"pip cannot download the sdist of {suite.name}: {last}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(reason)
     [sdist] = (folder / "sdist").iterdir()
     return sdist
 

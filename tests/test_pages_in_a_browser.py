@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import pytest
+from needs import missing
 from page_site import site
 from playwright.sync_api import (
     Browser,
@@ -42,13 +43,6 @@ OPTIONS: Final = (
 EVIL: Final = "<script>document.title = 'owned'</script><img src=x onerror=owned()>"
 WIDE: Final = {"width": 1200, "height": 900}
 NARROW: Final = {"width": 390, "height": 844}
-
-
-def missing(what: str) -> NoReturn:
-    """Skip the test or, in CI, fail it, and say how to get what it wants."""
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @pytest.fixture(scope="module")

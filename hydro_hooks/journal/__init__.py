@@ -47,6 +47,7 @@ from hydro_hooks.journal.records import (
     Unattributed,
 )
 from hydro_hooks.journal.standing import (
+    PAGE,
     Standing,
     last_events,
     standings,
@@ -56,6 +57,7 @@ from hydro_hooks.journal.suggestions import near_hosts
 from hydro_hooks.journal.upkeep import count_before, export, prune
 
 __all__ = [
+    "PAGE",
     "Answer",
     "Bar",
     "Companions",

@@ -30,7 +30,7 @@ from hydro_hooks.tables import journal, outbox, rejected
 from hydro_hooks.transition import State
 
 PAGE: Final = 1000
-"""Subjects that are asked of at once."""
+"""Subjects, and rows of them, that are looked at in one go."""
 
 _PLACES: Final = {
     outbox: Place.WAITING,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -13,15 +12,12 @@ from hydro_hooks import outbox, signals
 from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.event import Event, key_as_text
-from hydro_hooks.journal import Standing, last_events, standings
+from hydro_hooks.journal import PAGE, Standing, last_events, standings
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import action_between
 from hydro_hooks.reconcile.differences import Difference, missing_event
 from hydro_hooks.reconcile.keys import is_after, key_in
 from hydro_hooks.transition import Action, State, Subject, Values
-
-PAGE: Final = 1000
-"""Rows compared at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,9 @@ from databases import SERVERS
 from tracked_models import HOST, Installation
 
 from hydro_hooks import Hooks, creation, register
+from hydro_hooks.journal import PAGE
 from hydro_hooks.outbox import OURS
 from hydro_hooks.reconcile import Reconciliation
-from hydro_hooks.reconcile.comparison import PAGE
 from hydro_hooks.tables import journal, outbox
 
 NAME: Final = "hydro_bench_reconcile"

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, Final
 
-import pytest
 from databases import Database
 from faults.processes import Command
+from needs import missing
 from sqlalchemy import URL, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -383,16 +383,14 @@ def path_of(name: str) -> str | None:
 
 
 def _skip_without(kind: type[OwnServer]) -> None:
-    missing = [name for name in kind.programs if path_of(name) is None]
-    if not missing:
+    lacking = [name for name in kind.programs if path_of(name) is None]
+    if not lacking:
         return
     reason = (
-        f"there is no {' and no '.join(missing)} here, with which the test would start"
+        f"there is no {' and no '.join(lacking)} here, with which the test would start"
         f" a server of its own: apt-get install {kind.package}"
     )
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    missing(reason)
 
 
 def _user(name: str) -> str | None:
