@@ -186,6 +186,24 @@ def test_brokers_that_are_down_are_logged_once_a_while(
     assert "Connection refused" in told[0]
 
 
+def test_a_count_of_what_librdkafka_spares_itself_makes_no_new_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = logging.getLogger("hydro_hooks.sinks.kafka.librdkafka")
+    for count in (
+        "",
+        ", 1 identical error(s) suppressed",
+        ", 70 identical error(s) suppressed",
+    ):
+        # As it says it when two tries have taken equally long.
+        log.error(
+            "FAIL [hydro-hooks#producer-1]: refused (after 0ms in state CONNECT%s)",
+            count,
+        )
+
+    assert len(caplog.messages) == 1
+
+
 def test_brokers_that_let_nobody_in_hold_all_until_somebody_mends_it(
     cluster: KafkaCluster,
 ) -> None:

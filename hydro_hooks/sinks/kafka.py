@@ -55,7 +55,9 @@ class _Sparing(logging.Filter):
     A broker that is away is told of at every try to connect, several times a second.
     """
 
-    _VARYING: Final = re.compile(r"producer-\d+|\d+ms|, \d+ identical [^)]*")
+    _VARYING: Final = re.compile(
+        r"producer-\d+|\d+ms|, \d+ identical error\(s\) suppressed"
+    )
 
     def __init__(self) -> None:
         super().__init__()
