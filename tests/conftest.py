@@ -10,13 +10,15 @@ import pytest
 import tracked_models
 from databases import KINDS, Database, empty_database, prepared_database
 from faults.figures import pytest_terminal_summary
+from measuring import pytest_runtest_protocol
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from hydro_hooks import register
 from hydro_hooks.cause import UNATTRIBUTED, current_cause
 
-__all__ = ["pytest_terminal_summary"]  # a hook, which pytest finds here
+# Hooks, which pytest finds here.
+__all__ = ["pytest_runtest_protocol", "pytest_terminal_summary"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Begun in the background by a shell: what the tests start has to end on Ctrl-C.
