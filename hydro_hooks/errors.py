@@ -63,3 +63,8 @@ class InvalidEventError(HydroHooksError):
 
 class DatabaseError(HydroHooksError):
     """A database cannot be read, or does not hold the tables of hydro_hooks."""
+
+
+def with_article(name: str) -> str:
+    """Return the name of a class with the article that it is spoken with."""
+    return f"{'an' if name[0] in 'AEIOUaeiou' and name != 'URL' else 'a'} {name}"

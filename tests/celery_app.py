@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 
 import job_functions
 from celery import Celery, Task
 
+from hydro_hooks import because
 from hydro_hooks.integrations.celery import connect
 
 QUEUE = "HYDRO_TEST_JOBS_QUEUE"
@@ -41,6 +43,15 @@ def add_nightly(number: int) -> None:
 def add_at_second_try(self: Task[[int], None], number: int) -> None:
     if not self.request.retries:
         raise self.retry(countdown=0)
+    job_functions.add(number)
+
+
+@app.task(name="jobs.add_after_a_block", bind=True)
+def add_after_a_block(self: Task[[int], None], number: int) -> None:
+    copy.deepcopy(self.request)
+    if not self.request.retries:
+        with because("cleaning up", github_actor="hubot"):
+            raise self.retry(countdown=0)
     job_functions.add(number)
 
 

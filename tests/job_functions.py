@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import tracked_models
@@ -39,3 +39,10 @@ def add_nightly(number: int) -> None:
 def fail() -> None:
     message = "made to fail"
     raise RuntimeError(message)
+
+
+class Unloadable:
+    """An argument that a worker fails to load."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return fail, ()

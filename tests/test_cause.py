@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
+import gc
 import inspect
 import logging
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+import types
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -421,7 +425,7 @@ def test_a_block_entered_in_one_context_and_left_in_a_copy_is_left() -> None:
         ({"reason": ""}, ValueError, "reason is empty"),
         ({"reason": "   "}, ValueError, "reason is empty"),
         ({"reason": "x" * 5000}, ValueError, "5,000 characters; at most 200"),
-        ({"reason": 5}, TypeError, "reason is a int; give text"),
+        ({"reason": 5}, TypeError, "reason is an int; give text"),
         ({"reason": b"x"}, TypeError, "reason is a bytes"),
         ({"note": "x" * 2001}, ValueError, "note has 2,001 characters"),
         ({"note": "a\0b"}, ValueError, "note holds a NUL"),
@@ -430,7 +434,7 @@ def test_a_block_entered_in_one_context_and_left_in_a_copy_is_left() -> None:
         ({"github_actor": 1.5}, TypeError, "a login or a numeric id"),
         ({"github_actor": 0}, ValueError, "github_actor is 0"),
         ({"github_actor": ""}, ValueError, "github_actor is empty"),
-        ({"jira_actor": 5}, TypeError, "jira_actor is a int"),
+        ({"jira_actor": 5}, TypeError, "jira_actor is an int"),
         ({"jira_actor": "x" * 256}, ValueError, "jira_actor has 256"),
     ],
 )
@@ -465,7 +469,8 @@ def test_nothing_in_force_carries_nothing_and_inherits_nothing() -> None:
 
 
 def test_because_shows_what_it_was_given() -> None:
-    assert repr(because("x", note=None)) == "because(reason='x', note=None)"
+    with (block := because("x", note=None)):
+        assert repr(block) == "because(reason='x', note=None)"
     assert repr(INHERIT) == "INHERIT"
 
 
@@ -480,3 +485,125 @@ def test_the_warning_comes_from_the_librarys_logger(
         handler()
 
     assert [record.name for record in caplog.records] == ["hydro_hooks.cause.given"]
+
+
+def test_a_decorated_function_stays_what_it_is_to_its_callers() -> None:
+    @because("inside")
+    @contextlib.contextmanager
+    def manager() -> Iterator[str]:
+        yield current_cause().reason
+
+    @because("inside")
+    @run_at_once
+    async def ran() -> str:
+        return current_cause().reason
+
+    @because("inside")
+    @listed
+    def items() -> Iterator[str]:
+        yield current_cause().reason
+
+    class Handler:
+        async def __call__(self) -> str:
+            return current_cause().reason
+
+    handler = because("inside")(Handler())
+
+    with manager() as reason:
+        assert reason == "unattributed"  # entered later, by whoever calls it
+    assert ran() == "inside"
+    assert items() == ["inside"]
+    assert inspect.iscoroutinefunction(handler)
+    assert asyncio.run(handler()) == "inside"
+
+
+def test_a_generators_arguments_may_have_any_names() -> None:
+    @because("inside")
+    def items(self: int, function: int) -> Iterator[int]:
+        yield self + function
+
+    assert list(items(self=1, function=2)) == [3]
+
+
+def run_at_once(function: Callable[[], Any]) -> Callable[[], Any]:
+    @functools.wraps(function)
+    def wrapper() -> Any:
+        return asyncio.run(function())
+
+    return wrapper
+
+
+def listed(function: Callable[[], Iterator[str]]) -> Callable[[], list[str]]:
+    @functools.wraps(function)
+    def wrapper() -> list[str]:
+        return list(function())
+
+    return wrapper
+
+
+def handed_on(function: Callable[[], Any]) -> Callable[[], Any]:
+    @functools.wraps(function)
+    def wrapper() -> Any:
+        return function()
+
+    return wrapper
+
+
+def test_what_a_wrapper_hands_on_runs_with_the_cause() -> None:
+    @because("inside")
+    @handed_on
+    def items() -> Iterator[str]:
+        yield current_cause().reason
+        yield current_cause().reason
+
+    @because("inside")
+    @handed_on
+    async def more() -> AsyncIterator[str]:
+        yield current_cause().reason
+
+    async def collected() -> list[str]:
+        return [one async for one in more()]
+
+    told = []
+    for one in items():
+        told += [one, current_cause().reason]
+    assert told == ["inside", "unattributed"] * 2
+    assert asyncio.run(collected()) == ["inside"]
+
+
+@types.coroutine
+def suspended() -> Iterator[None]:
+    yield
+
+
+def test_a_coroutine_may_end_in_another_context_than_it_began_in() -> None:
+    @because("inside")
+    async def work() -> str:
+        await suspended()
+        return current_cause().reason
+
+    coroutine = work()
+    contextvars.copy_context().run(coroutine.send, None)
+    with because("outer"), pytest.raises(StopIteration):
+        coroutine.send(None)
+    with because("outer"):
+        assert current_cause().reason == "outer"
+
+
+def test_a_generator_that_is_closed_elsewhere_leaves_that_place_its_cause() -> None:
+    @because("inside")
+    async def items() -> AsyncIterator[int]:
+        await suspended()
+        yield 1
+
+    async def consumed() -> None:
+        async for _ in items():
+            return
+
+    coroutine = consumed()
+    contextvars.copy_context().run(coroutine.send, None)
+    with because("outer"):
+        coroutine.close()
+        del coroutine
+        gc.collect()
+        assert current_cause().reason == "outer"

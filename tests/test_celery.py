@@ -36,10 +36,10 @@ def worker(environment: dict[str, str]) -> Iterator[None]:
     command = [sys.executable, "-m", "celery", "-A", "celery_app", "worker"]
     command += ["--pool=solo", "--loglevel=warning", "--without-gossip"]
     command += ["--without-mingle", "--without-heartbeat"]
+    folder = str(Path(__file__).parent)
+    path = os.pathsep.join([folder, *sys.path])
     process = subprocess.Popen(
-        command,
-        cwd=Path(__file__).parent,
-        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parent)},
+        command, cwd=folder, env={**os.environ, **environment, "PYTHONPATH": path}
     )
     try:
         yield
@@ -78,10 +78,11 @@ def test_a_worker_runs_each_task_with_the_cause_that_sent_it(
             celery_app.add_then_send.apply_async((5,), producer=to)
         headers: Any = {"hydro_hooks": {"reason": "nonsense", "github_actor_id": "x"}}
         celery_app.add.apply_async((7,), producer=to, headers=headers)
+        celery_app.add_after_a_block.apply_async((8,), producer=to)
         beat = Scheduler(app=app)
         beat.apply_async(beat.schedule["nightly"], producer=to, advance=False)
         with worker(environment):
-            events = events_by_row(tracked, 8)
+            events = events_by_row(tracked, 9)
         queue = app.amqp.queues[environment[celery_app.QUEUE]]
         queue(connection.default_channel).delete()
 
@@ -91,6 +92,9 @@ def test_a_worker_runs_each_task_with_the_cause_that_sent_it(
     for unsaid in (events["2"], events["7"]):
         assert unsaid.reason == "unattributed"
         assert str(unsaid.origin).startswith("jobs.add (job_functions:")
+    # A block in which it asked for another try is not its cause.
+    assert events["8"].reason == "unattributed"
+    assert events["8"].github_actor is None
     assert events["3"].reason == "nightly clean-up"
     for row in ("4", "5", "6"):
         assert events[row].reason == "stafftools-api"
@@ -117,6 +121,15 @@ def test_a_task_that_runs_where_it_is_called_keeps_the_cause(here: Engine) -> No
     assert str(attributed.origin).startswith("job_functions:")
     assert str(unattributed.origin).startswith("jobs.add (job_functions:")
     assert current_cause() == UNATTRIBUTED
+
+
+def test_where_it_is_called_a_task_takes_the_cause_of_its_headers(here: Engine) -> None:
+    headers: Any = {"hydro_hooks": {"reason": "nightly clean-up"}}
+    with because("jira webhook"):
+        celery_app.add.apply((1,), headers=headers)
+
+    [event] = recorded(here)
+    assert event.reason == "nightly clean-up"
 
 
 def test_a_failing_task_leaves_nothing_in_force(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from databases import Database
-from flask import Flask, Request, g, request, stream_with_context
+from flask import Flask, Request, Response, abort, g, request, stream_with_context
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -143,6 +144,62 @@ def test_async_views_and_streamed_answers_have_the_cause_too() -> None:
 
     assert client.get("/stream", headers=HEADERS).text == "web interaction by octocat"
     assert client.get("/async", headers=HEADERS).text == "octocat"
+
+
+def test_what_runs_after_the_view_has_the_requests_cause_too() -> None:
+    app = app_with(HydroHooks(github_actor=login))
+    told: list[object] = []
+
+    @app.get("/")
+    @because("within the view", github_actor="somebody else")
+    def view() -> str:
+        return "ok"
+
+    @app.get("/aborts")
+    def aborts() -> str:
+        abort(409)
+
+    @app.get("/fails")
+    def fails() -> str:
+        raise KeyError
+
+    @app.errorhandler(409)
+    @app.errorhandler(500)
+    def failed(error: Exception) -> tuple[str, int]:
+        told.append(current_cause())
+        return "failed", 500
+
+    @app.after_request
+    def after(response: Response) -> Response:
+        told.append(current_cause())
+        return response
+
+    @app.teardown_request
+    def teardown(_: object) -> None:
+        told.append(current_cause())
+
+    client = app.test_client()
+    for path, count in (("/", 2), ("/aborts", 3), ("/fails", 3)):
+        client.get(path, headers=HEADERS)
+        assert told == [Cause(reason="web interaction", github_actor="octocat")] * count
+        assert current_cause() == UNATTRIBUTED
+        told.clear()
+
+
+def test_methods_that_are_given_the_context_are_given_it_still() -> None:
+    """As Flask does from 3.2 on."""
+
+    class Next(Flask):
+        def full_dispatch_request(self) -> Response:
+            return self.make_response(self.dispatch_request("context"))
+
+        def dispatch_request(self, *context: str) -> Any:
+            return f"{context}: {current_cause().github_actor}"
+
+    app = Next("shop")
+    HydroHooks(app, github_actor=login)
+
+    assert app.test_client().get("/", headers=HEADERS).text == "('context',): octocat"
 
 
 def test_one_extension_serves_several_apps_with_its_own_reason() -> None:

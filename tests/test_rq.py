@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ def work(queue: Queue, database: Database) -> None:
     command = [sys.executable, "-m", "rq.cli", "worker", queue.name, "--burst"]
     command += ["--url", broker_url("redis"), "--quiet"]
     command += ["--job-class", "hydro_hooks.integrations.rq.CauseJob"]
-    environment = {job_functions.DATABASE: database.text_url, "PYTHONPATH": folder}
+    # The worker's hydro_hooks is the one that is tested here.
+    path = os.pathsep.join([folder, *sys.path])
+    environment = {job_functions.DATABASE: database.text_url, "PYTHONPATH": path}
     subprocess.run(
         command,
         cwd=folder,
@@ -94,13 +96,27 @@ def test_a_worker_runs_each_job_with_the_cause_that_enqueued_it(
     assert first.meta["page"] == "start"
 
 
-def test_a_job_that_fails_and_is_tried_again_keeps_its_cause(
-    queue: Queue, tracked: Engine, database: Database
+@pytest.mark.parametrize(
+    ("function", "arguments", "retry"),
+    [
+        (job_functions.fail, (), Retry(max=1)),
+        (job_functions.add, (job_functions.Unloadable(),), None),
+    ],
+    ids=["tried again", "cannot be loaded"],
+)
+def test_a_job_that_fails_keeps_its_cause_and_calls_back_with_it(
+    queue: Queue,
+    tracked: Engine,
+    database: Database,
+    function: Callable[..., None],
+    arguments: tuple[object, ...],
+    retry: Retry | None,
 ) -> None:
     with because("jira webhook"):
         queue.enqueue(
-            job_functions.fail,
-            retry=Retry(max=1),
+            function,
+            *arguments,
+            retry=retry,
             on_failure=Callback(f"{__name__}.add_once_failed"),
         )
     work(queue, database)

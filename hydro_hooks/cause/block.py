@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
+import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import replace
-from types import TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar, cast
 
 from hydro_hooks.cause.context import (
@@ -40,14 +42,15 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
     An argument left out is inherited from the surrounding block; `None` clears it.
     A callable that raises, or gives a value that would be refused here, is logged as
     a warning and the handler runs without that value. A function with a name that is
-    given alone is taken for one that was decorated without parentheses.
+    given alone is taken for one that was decorated without parentheses. A line that
+    only says `because(...)`, which does nothing, is told by a RuntimeWarning.
 
     Raises:
         ValueError: Text that is empty, too long, or has NUL or a lone surrogate.
         TypeError: A value of another type; `@because` without parentheses.
     """
 
-    __slots__ = ("_given", "_is_dynamic")
+    __slots__ = ("_given", "_is_dynamic", "_made_at")
 
     def __init__(
         self,
@@ -73,12 +76,25 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
             if value is not INHERIT
         }
         self._is_dynamic = any(callable(value) for value in self._given.values())
+        made_at = _line(sys._getframe(1))  # noqa: SLF001 - the documented way
+        self._made_at: tuple[CodeType, int | None] | None = made_at
+
+    def __del__(self) -> None:
+        made_at = getattr(self, "_made_at", None)  # none, if __init__() refused it
+        if made_at is None or made_at != _line(sys._getframe(1)):  # noqa: SLF001 - as above
+            return
+        message = (
+            "because(...) on a line of its own gives no reason to anything: write"
+            " `with because(...):` around the changes, or @because(...) on a function"
+        )
+        warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
         return f"because({given})"
 
     def __enter__(self) -> Cause:
+        self._made_at = None
         if self._is_dynamic:
             dynamic = [name for name, value in self._given.items() if callable(value)]
             message = (
@@ -105,13 +121,16 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
             TypeError: Not a function: a class, a property, or the object that
                 @staticmethod or @classmethod makes.
         """
+        self._made_at = None
         refuse_undecorable(function)
-        body = inspect.unwrap(function)
-        if inspect.isasyncgenfunction(body):
-            wrapper = self._around_async_generator(function)
-        elif inspect.isgeneratorfunction(body):
-            wrapper = self._around_generator(function)
-        elif inspect.iscoroutinefunction(body):
+        # What it is to its callers counts, not what it wraps: asyncio.run(), or a
+        # context manager, may be around that.
+        called: Any = function if _is_function(function) else type(function).__call__
+        if inspect.isasyncgenfunction(called):
+            wrapper = _generating_async(functools.partial(self._begin, function))
+        elif inspect.isgeneratorfunction(called):
+            wrapper = _generating(functools.partial(self._begin, function))
+        elif inspect.iscoroutinefunction(called):
             wrapper = self._around_coroutine(function)
         else:
             wrapper = self._around_function(function)
@@ -132,6 +151,10 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
         return _merged(values)
 
     def _around_function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        body = inspect.unwrap(function)
+        wraps_generator = inspect.isgeneratorfunction(body)
+        wraps_async_generator = inspect.isasyncgenfunction(body)
+
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             cause = self._cause_of_call(function, args, kwargs)
             token = current_frame.set(Frame(cause, wrapper, current_frame.get()))
@@ -141,6 +164,10 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
                 current_frame.reset(token)
             if inspect.iscoroutine(result):
                 return _awaited(result, cause)
+            if wraps_generator and inspect.isgenerator(result):
+                return _generating(lambda: (result, Inside(cause)))()
+            if wraps_async_generator and inspect.isasyncgen(result):
+                return _generating_async(lambda: (result, Inside(cause)))()
             return result
 
         return wrapper
@@ -153,61 +180,80 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
 
         return wrapper
 
-    def _around_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-            inside = Inside(self._cause_of_call(function, args, kwargs))
-            with inside:
-                generator = function(*args, **kwargs)
-            resume, value = generator.send, None
-            while True:
-                try:
-                    with inside:
-                        item = resume(value)
-                except StopIteration as stop:
-                    return stop.value
-                try:
-                    resume, value = generator.send, (yield item)
-                except GeneratorExit:
-                    with inside:
-                        generator.close()
-                    raise
-                except BaseException as error:
-                    resume, value = generator.throw, error
+    def _begin(
+        self, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Inside]:
+        inside = Inside(self._cause_of_call(function, args, kwargs))
+        with inside:
+            return function(*args, **kwargs), inside
 
-        return wrapper
 
-    def _around_async_generator(
-        self, function: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-            inside = Inside(self._cause_of_call(function, args, kwargs))
-            with inside:
-                generator = function(*args, **kwargs)
-            resume, value = generator.asend, None
-            while True:
-                try:
-                    with inside:
-                        item = await resume(value)
-                except StopAsyncIteration:
-                    return
-                try:
-                    resume, value = generator.asend, (yield item)
-                except GeneratorExit:
-                    with inside:
-                        await generator.aclose()
-                    raise
-                except BaseException as error:
-                    resume, value = generator.athrow, error
+def _line(frame: FrameType) -> tuple[CodeType, int | None]:
+    return frame.f_code, frame.f_lineno
 
-        return wrapper
+
+def _is_function(function: Any) -> bool:
+    return inspect.isroutine(function) or isinstance(function, functools.partial)
 
 
 async def _awaited(coroutine: Any, cause: Cause) -> Any:
-    token = current_frame.set(Frame(cause, coroutine, current_frame.get()))
+    enter(cause, coroutine)
     try:
         return await coroutine
     finally:
-        current_frame.reset(token)
+        leave(coroutine)
+
+
+def _generating(begin: Callable[..., tuple[Any, Inside]]) -> Callable[..., Any]:
+    """Return a generator function that runs a generator inside of a cause.
+
+    Args:
+        begin: Makes the generator, and what is in force in it, of the arguments.
+    """
+
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        generator, inside = begin(*args, **kwargs)
+        resume, value = generator.send, None
+        while True:
+            try:
+                with inside:
+                    item = resume(value)
+            except StopIteration as stop:
+                return stop.value
+            try:
+                resume, value = generator.send, (yield item)
+            except GeneratorExit:
+                with inside:
+                    generator.close()
+                raise
+            except BaseException as error:
+                resume, value = generator.throw, error
+
+    return wrapper
+
+
+def _generating_async(begin: Callable[..., tuple[Any, Inside]]) -> Callable[..., Any]:
+    """Return an async generator function, as `_generating()` does a plain one."""
+
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        generator, inside = begin(*args, **kwargs)
+        resume, value = generator.asend, None
+        while True:
+            try:
+                with inside:
+                    item = await resume(value)
+            except StopAsyncIteration:
+                return
+            try:
+                resume, value = generator.asend, (yield item)
+            except GeneratorExit:
+                with inside:
+                    await generator.aclose()
+                raise
+            except BaseException as error:
+                resume, value = generator.athrow, error
+
+    return wrapper
 
 
 def _merged(given: Mapping[str, Any]) -> Cause:

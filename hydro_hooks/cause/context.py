@@ -107,9 +107,20 @@ class Inside:
         self._token = current_frame.set(self._frame)
 
     def __exit__(self, *exc_info: object) -> None:
-        self._frame = current_frame.get()
+        frame = current_frame.get()
         try:
             current_frame.reset(self._token)
         except ValueError:
-            # An async generator may be resumed in another context than it yielded in.
-            current_frame.set(None)
+            # Resumed, or closed, in another context: a copy of the one that it was
+            # entered in, or one that has nothing to do with it.
+            if not _holds(frame, self):
+                return
+            outer = self._token.old_value
+            current_frame.set(None if outer is Token.MISSING else outer)
+        self._frame = frame
+
+
+def _holds(frame: Frame | None, owner: object) -> bool:
+    while frame is not None and frame.owner is not owner:
+        frame = frame.outer
+    return frame is not None

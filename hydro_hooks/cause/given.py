@@ -13,12 +13,16 @@ from enum import Enum
 from typing import Any, Final
 
 from hydro_hooks.cause.values import checked
+from hydro_hooks.errors import with_article
 
 # Any, in all of this file: what the program gives, and what its functions take.
 
 logger = logging.getLogger(__name__)
 
 REMEDY: Final = "@because(Reason.JIRA_WEBHOOK), or @because() to inherit everything"
+_MAKERS: Final = {"celery": "@app.task", "click": "@click.command()"}
+"""What makes more than a function of one, by package."""
+
 _METHODS: Final = (staticmethod, classmethod, property)
 
 
@@ -58,7 +62,8 @@ def refuse_undecorable(function: Any) -> None:
     """Raise unless `because(...)` can decorate it.
 
     Raises:
-        TypeError: It is a class, a method object, a property or no function at all.
+        TypeError: It is a class, a method object, a property, a task, a command or no
+            function at all.
     """
     kind = None
     if isinstance(function, type):
@@ -75,6 +80,14 @@ def refuse_undecorable(function: Any) -> None:
         message = (
             f"@because cannot decorate a property ({name_of(function.fget)}): decorate"
             " its function, below @property"
+        )
+        raise TypeError(message)
+    # By name: not every program has these.
+    made_by = {kind.__module__.partition(".")[0] for kind in type(function).__mro__}
+    for package in made_by & _MAKERS.keys():
+        message = (
+            f"@because cannot decorate {with_article(type(function).__name__)}, which"
+            f" would be one no longer: put it below {_MAKERS[package]}"
         )
         raise TypeError(message)
     if not callable(function):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Final
 
+from hydro_hooks.errors import with_article
+
 MAX_REASON: Final = 200
 MAX_NOTE: Final = 2000
 MAX_ACTOR: Final = 255
@@ -76,7 +78,9 @@ def checked(name: str, value: Any) -> Any:
         return int(value)
     if not isinstance(value, str):
         wanted = "a login or a numeric id" if name == "github_actor" else "text"
-        message = f"because(): {name} is a {type(value).__name__}; give {wanted}"
+        message = (
+            f"because(): {name} is {with_article(type(value).__name__)}; give {wanted}"
+        )
         if isinstance(value, Enum):
             message += f" (give {type(value).__name__}.{value.name}.value)"
         raise TypeError(message)

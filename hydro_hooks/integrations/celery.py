@@ -12,14 +12,15 @@ as origin. A scheduled task names its own, by `@because("nightly clean-up")` bel
 from __future__ import annotations
 
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from celery import Task, signals
 
 from hydro_hooks.cause import carry
 from hydro_hooks.integrations.jobs import KEY, InJob
 
-_BLOCK: Final = "hydro_hooks_block"
-"""Attribute of a task's request that holds the block that it runs in."""
+_blocks: Final = WeakKeyDictionary[Any, InJob]()
+"""By a task's request, the block that it runs in. The request itself may be copied."""
 
 
 def connect() -> None:
@@ -39,7 +40,11 @@ def disconnect() -> None:
 # Any: what Celery sends with its signals.
 
 
-def _publish(*, headers: dict[str, Any], **_: Any) -> None:
+def _publish(*, headers: dict[str, Any], body: Any, **_: Any) -> None:
+    # By protocol 1 the body tells what by 2 the headers do.
+    told = body if isinstance(body, dict) else headers
+    if told.get("retries"):
+        return  # it goes on with what it came with, whatever block it is sent from
     mapping = carry()
     if mapping and KEY not in (headers.get("headers") or headers):
         headers[KEY] = mapping
@@ -47,15 +52,16 @@ def _publish(*, headers: dict[str, Any], **_: Any) -> None:
 
 def _begin(*, task: Task[Any, Any], **_: Any) -> None:
     request = task.request
-    # Eager, it runs where it was called: the cause is in force there.
-    given = carry() if request.is_eager else None
-    block = InJob(request.get(KEY) or given, name=task.name)
+    given = request.get(KEY)
+    if request.is_eager:
+        # It runs where it was called: the cause is in force there.
+        given = (request.headers or {}).get(KEY) or carry()
+    block = InJob(given, name=task.name)
     block.__enter__()
-    setattr(request, _BLOCK, block)
+    _blocks[request] = block
 
 
 def _end(*, task: Task[Any, Any], **_: Any) -> None:
-    block = getattr(task.request, _BLOCK, None)
+    block = _blocks.pop(task.request, None)
     if block is not None:
-        delattr(task.request, _BLOCK)
         block.__exit__()

@@ -8,6 +8,7 @@ from contextvars import Token
 from typing import Final
 
 from hydro_hooks.cause import because, carried, current_job
+from hydro_hooks.errors import with_article
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class InJob:
 
 def _block_of(given: object, name: str) -> because:
     mapping = {} if given is None else given
-    problem = f"it is a {type(given).__name__}, not a mapping"
+    problem = f"it is {with_article(type(given).__name__)}, not a mapping"
     if isinstance(mapping, Mapping):
         try:
             return carried(mapping)

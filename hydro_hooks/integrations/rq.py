@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from rq.exceptions import DeserializationError
 from rq.job import Job
 
 from hydro_hooks.cause import carry
@@ -55,7 +56,11 @@ class CauseJob(Job):
         return self._inside(super().stopped_callback)
 
     def _in_job(self) -> InJob:
-        return InJob(self.meta.get(KEY), name=self.func_name or self.id)
+        try:
+            name = self.func_name
+        except DeserializationError:  # the job fails of it; its callbacks are called
+            name = None
+        return InJob(self.meta.get(KEY), name=name or self.id)
 
     def _inside(self, callback: Callable[..., Any] | None) -> Any:
         if callback is None:
