@@ -12,6 +12,8 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.util import concurrency
 
+from hydro_hooks.errors import with_article
+
 _ASYNC: Final = "sqlalchemy.ext.asyncio"
 
 
@@ -47,11 +49,6 @@ def check_bind(
 def _named(bind: Any) -> str:
     """Return what something is, never what it says: a URL holds a password."""
     return "None" if bind is None else with_article(type(bind).__name__)
-
-
-def with_article(name: str) -> str:
-    """Return the name of a class with the article that it is spoken with."""
-    return f"{'an' if name[0] in 'AEIOUaeiou' and name != 'URL' else 'a'} {name}"
 
 
 def _remedy(bind: Any, takes: tuple[type, ...], in_async: str) -> str:

@@ -6,12 +6,25 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from sqlalchemy import Connection, Engine, Index, Table, inspect, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    func,
+    inspect,
+    select,
+)
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable, DropTable
 
 from hydro_hooks.binds import check_bind
 from hydro_hooks.errors import DatabaseError
 from hydro_hooks.tables import gateway_metadata, meta, metadata, outbox, rejected
+from hydro_hooks.write_lock import begin_immediate
 
 VERSIONS: Final = {
     1: "hydro_outbox, hydro_journal, hydro_rejected, hydro_shard",
@@ -42,14 +55,22 @@ VERSION: Final = "version"
 """Its name in `hydro_meta`."""
 
 
+_nothing = Table("hydro_nothing", MetaData(), Column("id", Integer))
+_LOCK_NAME: Final = "hydro_hooks.create_tables"
+_LOCK_NUMBER: Final = int.from_bytes(b"hydro_h", "big")
+_LOCK_SECONDS: Final = 86400
+"""MariaDB's own patience with the lock of a table (`lock_wait_timeout`)."""
+
+
 def create_tables(bind: Engine | Connection) -> None:
     """Create the tables of the app's database where they are missing.
 
     For where migrations are not in use; `hydro_hooks.integrations.alembic` is for
-    where they are.
+    where they are. Several processes that start may call it at once, with an engine.
 
     Args:
-        bind: An engine, or a connection, whose transaction is left to the caller.
+        bind: An engine; or a connection, whose transaction is left to the caller, and
+            may not see what others make meanwhile (SQLite, AUTOCOMMIT, SERIALIZABLE).
 
     Raises:
         TypeError: It is neither, or of an asynchronous engine and used outside of
@@ -62,14 +83,42 @@ def create_tables(bind: Engine | Connection) -> None:
         Connection,
         in_async="await connection.run_sync(create_tables)",
     )
-    if isinstance(bind, Engine):
-        with bind.begin() as connection:
-            create_tables(connection)
+    if isinstance(bind, Connection):
+        with _alone(bind):
+            _create(bind)
         return
-    upgrade(bind, LATEST)
-    metadata.create_all(bind)
-    if (stored_version(bind) or 0) < LATEST:
-        store_version(bind, LATEST)
+    with bind.connect() as connection:
+        if bind.dialect.name == "postgresql":
+            # Whose statements see what another made while this one waited.
+            connection.execution_options(isolation_level="READ COMMITTED")
+        if bind.dialect.name == "sqlite":
+            connection.begin()
+            begin_immediate(connection, CreateTable(_nothing), DropTable(_nothing))
+        with _alone(connection):
+            _create(connection)
+            connection.commit()
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
+    upgrade(connection, LATEST)  # of what was there, which may be but some of it
+
+
+@contextlib.contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Wait for others that make the tables, who would come between look and make."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":  # held to the end of the transaction
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+    if dialect not in ("mariadb", "mysql"):
+        yield
+        return
+    # Each statement that makes something ends the transaction there.
+    connection.execute(select(func.get_lock(_LOCK_NAME, _LOCK_SECONDS)))
+    try:
+        yield
+    finally:
+        connection.execute(select(func.release_lock(_LOCK_NAME)))
 
 
 def upgrade(connection: Connection, version: int) -> None:
@@ -111,6 +160,16 @@ def missing_tables(bind: Engine | Connection) -> list[str]:
     return [name for name in metadata.tables if name not in there]
 
 
+def remedy_for(missing: list[str]) -> str:
+    """Return what to do about missing tables, as the end of a sentence."""
+    if outbox.name in missing or meta.name not in missing:
+        return "make them with hydro_hooks.create_tables(engine) or a migration"
+    return (
+        "the tables are those of an older hydro_hooks: call create_tables(engine), or"
+        f" write op.upgrade_hydro_tables({LATEST}) in a migration"
+    )
+
+
 def missing_columns(bind: Engine | Connection) -> list[str]:
     """Return what the tables lack that are there, such as `it has no column x`."""
     there = inspect(bind)
@@ -133,10 +192,7 @@ def check_tables(bind: Engine | Connection) -> None:
     missing = missing_tables(bind)
     place = f"the database at {bind.engine.url!r}"
     if missing:
-        message = (
-            f"{place} has no {', '.join(missing)}; make them with"
-            " hydro_hooks.create_tables(engine) or a migration"
-        )
+        message = f"{place} has no {', '.join(missing)}; {remedy_for(missing)}"
         raise DatabaseError(message)
     lacking = missing_columns(bind)
     if lacking:
@@ -191,6 +247,13 @@ def store_version(connection: Connection, version: int) -> None:
 def stored(connection: Connection, name: str) -> str | None:
     """Return an entry of `hydro_meta`, if it is there."""
     return connection.scalar(select(meta.c.value).where(meta.c.name == name))
+
+
+def lock(connection: Connection) -> None:
+    """Wait until no other transaction holds `hydro_meta`, and hold it to the end."""
+    connection.execute(
+        select(meta.c.value).where(meta.c.name == VERSION).with_for_update()
+    )
 
 
 def store(connection: Connection, name: str, value: str) -> None:

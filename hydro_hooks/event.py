@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,6 +19,9 @@ MAX_VALUE: Final = 255
 
 SHORTENED: Final = "…"
 """The mark at the end of a value that was shortened."""
+
+FOUND: Final = "hydro-hooks reconcile"
+"""Origin of an event that `reconcile` wrote: what it tells happened before that."""
 
 NO_VALUES: Final = Values(None, None, None)
 
@@ -111,11 +114,22 @@ def event_of(transition: Transition, *, id: str, transaction_id: str) -> Event: 
 
 
 def key_as_text(key: tuple[Any, ...]) -> str:
-    """Return a primary key as text: the value itself, or a JSON array of several."""
+    """Return a primary key as text: the value itself, or a JSON array of several.
+
+    Of a moment with a time zone in UTC: connections have different ones.
+    """
     if len(key) == 1:
-        return storable(str(key[0]))
-    parts = [part if isinstance(part, (int, str)) else str(part) for part in key]
+        return storable(str(_part_of_key(key[0])))
+    parts = [_part_of_key(part) for part in key]
     return storable(json.dumps(parts, ensure_ascii=False, separators=(",", ":")))
+
+
+def _part_of_key(part: object) -> int | str:
+    if isinstance(part, (int, str)):
+        return part
+    if isinstance(part, datetime) and part.tzinfo is not None:
+        part = part.astimezone(UTC)
+    return str(part)
 
 
 def storable(text: str, limit: int = MAX_VALUE) -> str:

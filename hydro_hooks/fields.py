@@ -12,37 +12,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Boolean, Column, ColumnElement, Enum, Integer, String, Table
+from sqlalchemy import Column, ColumnElement, Table
 from sqlalchemy.ext.associationproxy import AssociationProxy, AssociationProxyInstance
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import ColumnProperty, Mapper, QueryableAttribute
-from sqlalchemy.sql import ClauseElement
-from sqlalchemy.sql.expression import ScalarSelect, SelectBase
-from sqlalchemy.sql.visitors import replacement_traverse
+from sqlalchemy.sql.expression import SelectBase
 
 from hydro_hooks.errors import MappingError
+from hydro_hooks.expressions import (
+    expression_of,
+    plain,
+    reads_of,
+    selects_from_itself,
+)
+from hydro_hooks.stored_types import stored_as_given
 from hydro_hooks.value_kinds import problem_as_flag, problem_as_value
 
 Meaning: TypeAlias = "str | QueryableAttribute[Any] | ColumnElement[Any] | SelectBase"
 """An attribute's name, the attribute, or an SQL expression over the row."""
-
-
-_STORED: Final[dict[type[Any], frozenset[type]]] = {
-    Boolean: frozenset({bool, int, type(None)}),
-    Integer: frozenset({int, type(None)}),
-    String: frozenset({str, type(None)}),
-}
-
-
-def stored_as_given(column: ColumnElement[Any]) -> frozenset[type]:
-    """Return the types of the values that a column stores as the program gives them.
-
-    None of them where the column's type is one that converts values, or the program's.
-    """
-    for kind, types in _STORED.items():
-        if isinstance(column.type, kind) and not isinstance(column.type, Enum):
-            return types
-    return frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,7 +89,12 @@ def value_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
     """
     field = field_of(mapper, argument, meaning)
     problem = problem_as_value(argument, field.expression)
-    if field.tables and not field.own:
+    if selects_from_itself(mapper, field.expression):
+        problem = (
+            f"is a subquery over {mapper.class_.__name__}'s table alone, so that it"
+            " finds any of its rows; give the attribute, or read an aliased() of it"
+        )
+    elif field.tables and not field.own:
         name = mapper.class_.__name__
         key = mapper.get_property_by_column(mapper.primary_key[0]).key
         problem = (
@@ -131,15 +123,15 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
         meaning = _attribute(mapper, argument, meaning)
     elif isinstance(meaning, AssociationProxyInstance):
         raise MappingError(name, argument, _followed_by("an association proxy"))
-    expression = _expression(meaning)
+    expression = expression_of(meaning)
     if expression is None:
         problem = (
             f"is {meaning!r}; give an attribute's name, a column attribute or an SQL"
             " expression over the row"
         )
         raise MappingError(name, argument, problem)
-    expression = _plain(mapper, expression)
-    own, foreign, reads = _reads(mapper, expression)
+    expression = plain(mapper, expression)
+    own, foreign, reads = reads_of(mapper, expression)
     outside = [column for column in own if column.table not in mapper.tables]
     if outside:
         problem = (
@@ -150,7 +142,7 @@ def field_of(mapper: Mapper[Any], argument: str, meaning: Meaning) -> Field:
     watched = frozenset(mapper.get_property_by_column(column).key for column in own)
     # A type of the program's own may store another value than the object has.
     is_column = isinstance(expression, Column)
-    stored = stored_as_given(expression) if is_column else frozenset()
+    stored = stored_as_given(expression.type) if is_column else frozenset()
     return Field(
         expression=expression,
         attribute=next(iter(watched)) if stored else None,
@@ -237,57 +229,3 @@ def _column_attributes(mapper: Mapper[Any]) -> Iterator[Any]:
 def _is_relationship(attribute: QueryableAttribute[Any]) -> bool:
     prop = getattr(attribute, "property", None)
     return prop is not None and not isinstance(prop, ColumnProperty)
-
-
-def _expression(meaning: Any) -> ColumnElement[Any] | None:
-    if hasattr(meaning, "__clause_element__"):
-        meaning = meaning.__clause_element__()
-    if isinstance(meaning, SelectBase):
-        meaning = meaning.scalar_subquery()
-    return meaning if isinstance(meaning, ColumnElement) else None
-
-
-def _plain(mapper: Mapper[Any], expression: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return an expression over the table's own columns.
-
-    Those of a mapped attribute make the ORM add conditions of its own to a SELECT, such
-    as a subclass' kind; a row that does not fulfil them is to be read all the same.
-    """
-    mine = {column: column for table in mapper.tables for column in table.columns}
-
-    def replace(element: Any, **_: Any) -> Any:
-        if isinstance(element, ScalarSelect):
-            return element
-        return mine.get(element) if isinstance(element, Column) else None
-
-    plain: ColumnElement[Any] = replacement_traverse(expression, {}, replace)
-    return plain
-
-
-def _reads(
-    mapper: Mapper[Any], expression: ClauseElement
-) -> tuple[set[Column[Any]], set[Table], set[Column[Any]]]:
-    """Return an expression's columns of the row, other tables, and their columns.
-
-    Inside a subquery only the row's own columns belong to the row: the subquery is
-    correlated to it.
-    """
-    mine = {column for table in mapper.tables for column in table.columns}
-    own: set[Column[Any]] = set()
-    foreign: set[Table] = set()
-    reads: set[Column[Any]] = set()
-    stack: list[tuple[Any, bool]] = [(expression, False)]
-    while stack:
-        element, is_inside = stack.pop()
-        if isinstance(element, Column):
-            if element in mine or not is_inside:
-                own.add(element)
-            else:
-                reads.add(element)
-        elif isinstance(element, Table):
-            if element not in mapper.tables:
-                foreign.add(element)
-        else:
-            inside = is_inside or isinstance(element, SelectBase)
-            stack.extend((child, inside) for child in element.get_children())
-    return own, foreign, reads

@@ -8,7 +8,7 @@ named by the app.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Engine, event
@@ -52,16 +52,9 @@ class Listeners:
             self._links,
             self._recorder.write,
         )
-
-    @property
-    def models(self) -> Collection[TrackedModel]:
-        """What is listened to."""
-        return self._models.values()
-
-    @property
-    def on_failure(self) -> OnFailure:
-        """What is done when events cannot be written."""
-        return self._recorder.on_failure
+        # Not in attach(): register() may be called by the app's own listener of this
+        # event, and while one is told of it, no other can be added.
+        event.listen(Mapper, "after_configured", self._configured)
 
     def attach(self, models: Iterable[TrackedModel], on_failure: OnFailure) -> None:
         """Listen to models, besides those that are listened to.
@@ -114,11 +107,14 @@ class Listeners:
         listen(Session, "before_flush", self._stamps.flushing)
         listen(Session, "after_flush", self._links.flushed)
         listen(Session, "after_flush", self._stamps.flushed)
-        listen(Mapper, "after_configured", self._attach_to_others)
         session_delete.attach(
             lambda state: self._reaches(state.mapper),
             self._stamps.put_removal,
         )
+
+    def _configured(self) -> None:
+        if self._models:
+            self._attach_to_others()
 
     def _attach_to_model(self, tracked: TrackedModel) -> None:
         self._models[tracked.association] = tracked

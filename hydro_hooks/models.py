@@ -16,7 +16,8 @@ from sqlalchemy.orm import Mapper
 
 from hydro_hooks.derived import following_update, sources
 from hydro_hooks.errors import MappingError
-from hydro_hooks.fields import Field, Meaning, flag_of, stored_as_given, value_of
+from hydro_hooks.fields import Field, Meaning, flag_of, value_of
+from hydro_hooks.stored_types import given_back, stored_as_given
 from hydro_hooks.transition import State, Values
 
 MAX_ASSOCIATION: Final = 100
@@ -33,6 +34,8 @@ class TrackedModel:
         values: For each of `Values`, the field; None where the model has none.
         enabled: The flag; None: every row is enabled.
         present: The flag of soft deletes; None: a row is there while it is stored.
+        key_types: Of each column of the primary key, the types of the values that come
+            back from the database as they were given.
         are_numbers: Of each column of the primary key, whether it is an integer.
         key_attributes: Names of the attributes that are the primary key, in its order.
         flag_attributes: Names of those that `enabled` depends on, or is derived from.
@@ -51,6 +54,7 @@ class TrackedModel:
     values: tuple[Field | None, ...]
     enabled: Field | None
     present: Field | None
+    key_types: tuple[frozenset[type], ...]
     are_numbers: tuple[bool, ...]
     key_attributes: tuple[str, ...]
     flag_attributes: frozenset[str]
@@ -118,6 +122,13 @@ class TrackedModel:
             _as_number(value) if is_number and isinstance(value, str) else value
             for value, is_number in zip(values, self.are_numbers, strict=True)
         )
+
+    def gives_back(self, key: tuple[Any, ...]) -> bool:
+        """Return whether the database surely gives a primary key back as it is."""
+        for value, types in zip(key, self.key_types, strict=True):
+            if type(value) not in types:
+                return False
+        return True
 
     def state(self, is_present: object, is_enabled: object) -> State:
         """Return the state that the two flags make; NULL in one of them is false."""
@@ -264,6 +275,7 @@ def track(
         values=values,
         enabled=flag,
         present=there,
+        key_types=tuple(given_back(key) for key in mapper.primary_key),
         are_numbers=tuple(isinstance(key.type, Integer) for key in mapper.primary_key),
         key_attributes=keys,
         flag_attributes=sources(mapper, flag.watched if flag else frozenset()),
@@ -273,7 +285,7 @@ def track(
         columns=frozenset(keyed.union(*(field.own for field in fields))),
         reads_tables=any(field.tables for field in fields),
         is_plain=all(field.attribute is not None for field in fields)
-        and all(stored_as_given(key) for key in mapper.primary_key),
+        and all(stored_as_given(key.type) for key in mapper.primary_key),
     )
 
 

@@ -7,8 +7,8 @@ Installed with hydro_hooks; loads nothing heavy. Fixtures: `hydro_events`,
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -33,15 +33,40 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         os.environ["TRACKING_DISABLED"] = "true"
 
 
+_WATCHED: Final = pytest.StashKey["RecordedEvents"]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Watch from before the first fixture, whichever comes first.
+
+    What a session of a fixture has in flight when `hydro_events` starts is told at its
+    commit; what it has committed is settled, and no part of what comes later. A session
+    that was at work in earlier tests already is not followed.
+    """
+    is_asked = "hydro_events" in getattr(item, "fixturenames", ())
+    if not is_asked or item.config.getoption("hydro_off"):
+        return (yield)
+    from hydro_hooks.testing import watch_events  # noqa: PLC0415 - when it is used
+
+    with watch_events() as item.stash[_WATCHED]:
+        return (yield)
+
+
 @pytest.fixture
 def hydro_events(request: pytest.FixtureRequest) -> Iterator[RecordedEvents]:
-    """Give what the app records while the test runs; see `RecordedEvents`."""
+    """Give what the app records from here on; see `RecordedEvents`."""
     if request.config.getoption("hydro_off"):
         pytest.skip("nothing is recorded: --hydro-off")
     from hydro_hooks.testing import watch_events  # noqa: PLC0415 - when it is used
 
-    with watch_events() as events:
-        yield events
+    watched = request.node.stash.get(_WATCHED, None)
+    if watched is None:  # asked for by getfixturevalue()
+        with watch_events() as events:
+            yield events
+        return
+    watched.clear()
+    yield watched
 
 
 @pytest.fixture

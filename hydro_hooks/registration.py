@@ -12,13 +12,13 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from hydro_hooks.binds import check_bind, with_article
+from hydro_hooks.binds import check_bind
 from hydro_hooks.cause import UNATTRIBUTED, cause_in, surround
 from hydro_hooks.clashes import refuse_clashes
 from hydro_hooks.creation import check_tables
 from hydro_hooks.detection.readable import check_readable
 from hydro_hooks.detection.recorder import OnFailure
-from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.errors import ConfigurationError, with_article
 from hydro_hooks.event import Event
 from hydro_hooks.listeners import Listeners
 from hydro_hooks.models import TrackedModel
@@ -30,17 +30,27 @@ logger = logging.getLogger(__name__)
 class Hooks:
     """What `register()` gives: the models that are tracked, until `unregister()`.
 
-    A context manager, for tests: leaving the block unregisters.
+    A context manager, for tests: leaving the block unregisters. Where an earlier
+    `register()` gave the same handle, it goes on.
     """
 
     def __init__(self, models: tuple[TrackedModel, ...]) -> None:
         self.models = models
+        self._is_given_again = False
+        self._blocks: list[bool] = []
+        """Of each block that is entered, whether it ends what it is of."""
+
+    def _again(self) -> Hooks:
+        self._is_given_again = True
+        return self
 
     def __repr__(self) -> str:
         names = ", ".join(tracked.model.__name__ for tracked in self.models)
         return f"<Hooks on {names}>"
 
     def __enter__(self) -> Hooks:
+        self._blocks.append(not self._is_given_again)
+        self._is_given_again = False
         return self
 
     def __exit__(
@@ -49,7 +59,8 @@ class Hooks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.unregister()
+        if self._blocks.pop():
+            self.unregister()
 
     def unregister(self) -> None:
         """Take every listener off again; a second call does nothing."""
@@ -149,11 +160,13 @@ class _Registry:
         self._lock = threading.RLock()
         self._handles: list[Hooks] = []
         self._listeners = Listeners()
+        self._on_failure: OnFailure = "raise"
+        self._times_off = 0
 
     def add(self, models: tuple[TrackedModel, ...], on_failure: OnFailure) -> Hooks:
         with self._lock:
             known = self._known(models)
-            now = self._listeners.on_failure
+            now = self._on_failure
             if self._handles and now != on_failure:
                 message = (
                     f"register(): on_failure is {on_failure!r}, but {now!r} for what is"
@@ -161,35 +174,46 @@ class _Registry:
                 )
                 raise ConfigurationError(message)
             if known is not None:
-                return known
+                return known._again()  # noqa: SLF001 - what it gives
             handle = Hooks(models)
             self._handles.append(handle)
-            self._listeners.attach(models, on_failure)
+            self._on_failure = on_failure
+            self._attach(handle)
             return handle
 
     def remove(self, handle: Hooks) -> None:
         with self._lock:
             if handle in self._handles:
                 self._handles.remove(handle)
-                self._listeners.detach(handle.models)
+                self._detach(handle)
                 if not self._handles:
                     surround(UNATTRIBUTED)
 
     @contextmanager
     def off(self) -> Iterator[None]:
+        """Track nothing, whatever is registered before or in the block."""
         with self._lock:
-            handles, on_failure = list(self._handles), self._listeners.on_failure
-            for handle in handles:
-                self.remove(handle)
+            for handle in self._handles:
+                self._detach(handle)
+            self._times_off += 1
+            surround(UNATTRIBUTED)
         try:
             yield
         finally:
             with self._lock:
-                for handle in handles:
-                    self._handles.append(handle)
-                    self._listeners.attach(handle.models, on_failure)
-                if handles:
+                self._times_off -= 1
+                for handle in self._handles:
+                    self._attach(handle)
+                if self._handles:
                     surround(cause_in(os.environ))
+
+    def _attach(self, handle: Hooks) -> None:
+        if not self._times_off:
+            self._listeners.attach(handle.models, self._on_failure)
+
+    def _detach(self, handle: Hooks) -> None:
+        if not self._times_off:
+            self._listeners.detach(handle.models)
 
     def write(self, connection: Connection) -> None:
         self._listeners.write(connection)
@@ -202,7 +226,8 @@ class _Registry:
                 for mine, theirs in zip(models, handle.models, strict=True)
             ):
                 return handle
-        refuse_clashes(models, self._listeners.models)
+        registered = [one for handle in self._handles for one in handle.models]
+        refuse_clashes(models, registered)
         return None
 
 

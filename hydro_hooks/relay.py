@@ -26,9 +26,10 @@ from sqlalchemy.pool import QueuePool, SingletonThreadPool, StaticPool
 
 from hydro_hooks import outbox
 from hydro_hooks.background import Background
-from hydro_hooks.binds import check_bind, with_article
+from hydro_hooks.binds import check_bind
 from hydro_hooks.courier import MAX_BATCH, Courier
 from hydro_hooks.creation import naming_missing_tables
+from hydro_hooks.errors import ConfigurationError, with_article
 from hydro_hooks.event import Event
 from hydro_hooks.packing import Packer
 from hydro_hooks.progress import Account, Progress, Tally
@@ -144,8 +145,12 @@ class Relay:
         A process that was forked while the thread ran has a thread of its own once it
         records an event, or calls this again. Without a URL to deliver to, nothing is
         started, and the log says that events are recorded and kept.
+
+        Raises:
+            ConfigurationError: The engine's pool has no connection for another thread.
         """
         if self._can_deliver():
+            _check_pool(self._engine)
             self._background.start()
 
     def stop(self, timeout: float = STOP_SECONDS) -> bool:
@@ -289,6 +294,23 @@ def _check_types(engine: object, settings: object, lease: object) -> None:
             f"Relay(): lease is {kind}; give a timedelta, such as timedelta(seconds=30)"
         )
         raise TypeError(message)
+
+
+def _check_pool(engine: Engine) -> None:
+    problem = None
+    if isinstance(engine.pool, StaticPool):
+        problem = (
+            "has the relay's thread share the app's connection, so each would commit or"
+            " roll back what the other began"
+        )
+    elif isinstance(engine.pool, SingletonThreadPool):
+        problem = "gives the relay's thread a database in memory of its own"
+    if problem is not None:
+        message = (
+            f"Relay.start(): the engine's {type(engine.pool).__name__} {problem}; use a"
+            " database in a file or on a server, or call drain() in the app's thread"
+        )
+        raise ConfigurationError(message)
 
 
 def _association(event: Event) -> object:

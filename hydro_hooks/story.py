@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hydro_hooks.cause import Reason
-from hydro_hooks.event import Event
+from hydro_hooks.event import FOUND, Event
 from hydro_hooks.exports import fields_of
 from hydro_hooks.journal import Answer, Companions, Coverage, Kind, Place, Record
 from hydro_hooks.transition import Action, State
@@ -88,6 +88,8 @@ def sentence(record: Record, *, is_present: bool = False) -> str:
         since = _SINCE[event.state]
         if event.action is Action.CREATE:
             since = f"{since} its creation on"
+    if event.origin == FOUND:
+        since = f"{since.removesuffix(' on')} before"
     parts = [
         f"{since} {long_moment(event.occurred_at)}"
         f" {_REASONS.get(event.reason, f'for the reason {_quoted(event.reason)}')}",
@@ -161,11 +163,13 @@ def headline(
     subject = subject_of(event)
     who = f"{event.jira_hostname}: {subject}" if event.jira_hostname else subject
     if is_past:
-        done = f"{_DONE[event.action]} at {moment(event.occurred_at)}"
+        at_or_before = "before" if event.origin == FOUND else "at"
+        done = f"{_DONE[event.action]} {at_or_before} {moment(event.occurred_at)}"
         return f"{who} was {done} ({_why(event)}){place_of(record)}"
     is_then = "is" if at is None else f"was, at {moment(at)},"
     state = _STATES[event.state]
-    since = f"since {moment(event.occurred_at)}"
+    since = "since before" if event.origin == FOUND else "since"
+    since = f"{since} {moment(event.occurred_at)}"
     return f"{who} {is_then} {state} {since} ({_why(event)}){place_of(record)}"
 
 

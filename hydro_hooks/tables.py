@@ -265,7 +265,7 @@ nothing will appear, but for what is put back: a relay looks there now and then.
 meta: Final = Table(
     "hydro_meta",
     metadata,
-    Column("name", _text(100), primary_key=True),
+    Column("name", _text(120), primary_key=True),
     Column("value", _text(255), nullable=False),
     **_TABLE_OPTIONS,
 )

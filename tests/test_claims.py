@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -397,7 +398,7 @@ def test_rows_of_the_outbox_are_never_updated(engine: Engine) -> None:
         rejected=((second["seq"], "bad"),),
     )
 
-    assert any("DELETE FROM hydro_outbox" in statement for statement in statements)
+    assert any(re.search("DELETE .*hydro_outbox", one) for one in statements)
     assert not any("UPDATE hydro_outbox" in statement for statement in statements)
 
 

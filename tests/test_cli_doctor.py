@@ -91,6 +91,8 @@ def test_a_house_in_order_is_told_line_by_line(engine: Engine, url: str) -> None
         for check in (*SETTINGS, *DATABASE, *GATEWAY)
     ]
     assert f"events go to {gateway.url} in the name of jira-integration" in lines[1]
+    shown = engine.url.set(query={}).render_as_string(hide_password=True)
+    assert lines[5].endswith(f" answers at {shown}")
     assert lines[-3:] == [
         "ok           rejected: no event is rejected",
         "ok           gateway: it answers (422)",

@@ -6,10 +6,12 @@ from pathlib import Path
 import click
 import pytest
 from databases import Database
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
 from test_cli import lines_of_json, run
 from test_journal import HOST, NOON, SECRET
+from tracked_models import Installation
 
+from hydro_hooks import creation, register, track
 from hydro_hooks.cli.commands import hydro_hooks
 from hydro_hooks.cli.database import explained
 from hydro_hooks.errors import DatabaseError
@@ -141,6 +143,23 @@ def test_a_database_without_a_journal_says_what_to_do(database: Database) -> Non
         assert "has no table hydro_" in result.stderr
         assert "create_tables(engine)" in result.stderr
         assert result.stderr.count("\n") == 1
+
+
+def test_tables_of_an_older_version_are_told_with_the_migration(
+    engine: Engine, database: Database
+) -> None:
+    with engine.begin() as connection:
+        creation.downgrade(connection, 1)
+
+    result = run("outbox", "status", "--database", database.text_url)
+
+    assert result.exit_code == 1
+    assert "has no table hydro_meta; the tables are those of an older" in result.stderr
+    assert "op.upgrade_hydro_tables(2)" in result.stderr
+    hooks = register(track(Installation, association="site"))
+    with hooks, pytest.raises(DatabaseError, match=r"op\.upgrade_hydro_tables\(2\)"):
+        hooks.check(engine)
+    creation.create_tables(engine)
 
 
 @pytest.mark.parametrize("driver", ["postgresql+psycopg", "mariadb+pymysql"])

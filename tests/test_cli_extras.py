@@ -96,18 +96,29 @@ def test_without_a_driver_one_line_says_which_extra_to_install(
     assert result.stderr == remedy(module, extra) + "\n"
 
 
-def test_another_driver_that_is_missing_is_answered_with_ours(tmp_path: Path) -> None:
-    result = run_without(
-        tmp_path,
-        {"psycopg2"},
-        *("why", "x.y", "--database", "postgresql+psycopg2://u:hunter2@127.0.0.1:1/d"),
-    )
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        (
+            {"psycopg", "psycopg2"},
+            remedy("psycopg", "postgresql") + ", and write postgresql+psycopg://",
+        ),
+        (
+            {"psycopg2"},
+            "Error: psycopg2 is not installed, but psycopg is: write"
+            " postgresql+psycopg://",
+        ),
+    ],
+    ids=["ours too", "not ours"],
+)
+def test_another_driver_that_is_missing_is_answered_with_ours(
+    tmp_path: Path, missing: set[str], says: str
+) -> None:
+    url = "postgresql+psycopg2://u:hunter2@127.0.0.1:1/d"
+    result = run_without(tmp_path, missing, "why", "x.y", "--database", url)
 
     assert result.returncode == 1
-    assert result.stderr == (
-        remedy("psycopg", "postgresql")
-        + ", and write postgresql+psycopg:// instead of postgresql+psycopg2://\n"
-    )
+    assert result.stderr == f"{says} instead of postgresql+psycopg2://\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from delivering import drained
 from sample_events import ids_in, rows_in
 from scripted_gateway import ScriptedGateway
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 from test_cli import lines_of_json, run, url
 from test_journal import HOST, NOON, installation, record, reject, settle
 
@@ -165,6 +165,23 @@ def test_many_who_redrive_at_once_bring_each_event_back_once(engine: Engine) -> 
     assert sum(counts) == len(ids)
     assert ids_in(engine, tables.outbox) == ids
     assert ids_in(engine, tables.rejected) == []
+
+
+def test_redrive_waits_for_nothing_that_another_has_claimed(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite locks no rows")
+    ids = refuse(engine, *["unknown schema"] * 40)
+    first = select(tables.rejected).limit(1).order_by(tables.rejected.c.seq)
+    work = threading.Thread(target=claims.redrive, args=(engine, Wanted()))
+
+    with engine.begin() as another:
+        another.execute(first.with_for_update())
+        work.start()
+        work.join(timeout=20)
+        assert not work.is_alive()
+
+    assert ids_in(engine, tables.outbox) == ids[1:]
+    assert ids_in(engine, tables.rejected) == ids[:1]
 
 
 def test_a_dry_run_changes_nothing(engine: Engine, url: str) -> None:

@@ -60,7 +60,7 @@ def test_a_fork_waits_until_a_thread_has_done_its_work() -> None:
 
 def test_a_fork_does_not_wait_for_a_thread_that_waits() -> None:
     with Worker(waits=True):
-        assert fork() < 0.15
+        assert fork() < PATIENCE_SECONDS
 
 
 def test_a_fork_does_not_wait_for_ever() -> None:
@@ -70,11 +70,11 @@ def test_a_fork_does_not_wait_for_ever() -> None:
 
 def test_a_thread_at_work_does_not_wait_for_itself() -> None:
     with at_work(), at_work():
-        assert fork() < 0.15
+        assert fork() < PATIENCE_SECONDS
 
 
 def test_who_waits_outside_of_work_is_left_alone() -> None:
     with waiting():
-        assert fork() < 0.15
+        assert fork() < PATIENCE_SECONDS
     with at_work():
-        assert fork() < 0.15
+        assert fork() < PATIENCE_SECONDS

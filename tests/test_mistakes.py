@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import datetime as dt
 import enum
 import functools
+import gc
+import inspect
 import re
 import uuid
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import click
 import pytest
+from celery import Celery
 from databases import Database
 from delivering import wait_until
 from scripted_gateway import ScriptedGateway
@@ -34,6 +40,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.associationproxy import association_proxy
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.ext.hybrid import hybrid_property
@@ -69,6 +76,7 @@ from hydro_hooks import (
 )
 from hydro_hooks.relay import Relay
 from hydro_hooks.testing import capture_events, recorded
+from hydro_hooks.web import pages
 
 
 class Base(DeclarativeBase):
@@ -253,6 +261,19 @@ def test_a_subquery_that_gives_every_row_the_same_is_refused() -> None:
     )
 
 
+def test_a_subquery_over_the_models_own_table_is_refused_unless_by_an_alias() -> None:
+    another = Site.__table__.alias()  # without configuring mappers
+    by_alias = (
+        select(another.c.host_column).where(another.c.id == Site.id).scalar_subquery()
+    )
+
+    assert refused(lambda: installation(Site, jira_hostname=select(Site.host))) == (
+        "Site: jira_hostname is a subquery over Site's table alone, so that it finds"
+        " any of its rows; give the attribute, or read an aliased() of it"
+    )
+    assert installation(Site, jira_hostname=by_alias).association
+
+
 def test_a_subscription_of_nobody_is_refused() -> None:
     assert refused(lambda: subscription(Subscription, enabled="id")) == (
         "Subscription: github_installation_id is missing, and so are jira_hostname and"
@@ -427,6 +448,49 @@ def test_because_above_a_property_is_refused() -> None:
     )
 
 
+def test_because_above_what_makes_a_task_or_a_command_is_refused() -> None:
+    command = click.command()(handler)
+    task = Celery("jobs").task(handler)
+
+    assert refused_by_type(lambda: because("x")(command)) == (
+        "@because cannot decorate a Command, which would be one no longer: put it below"
+        " @click.command()"
+    )
+    assert refused_by_type(lambda: because("x")(task)).endswith("below @app.task")
+
+
+def test_because_on_a_line_of_its_own_is_warned_of_where_it_stands() -> None:
+    frame = inspect.currentframe()
+    assert frame
+    line = frame.f_lineno + 2
+    with pytest.warns(RuntimeWarning) as told:
+        because("web interaction", github_actor="octocat")
+
+    [warning] = told
+    assert str(warning.message) == (
+        "because(...) on a line of its own gives no reason to anything: write"
+        " `with because(...):` around the changes, or @because(...) on a function"
+    )
+    assert (warning.filename, warning.lineno) == (__file__, line)
+
+
+def test_because_that_is_used_kept_or_refused_is_not_warned_of() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with because("x"):
+            because("x")(len)
+        kept: object = because("x")
+        kept = copy.copy(kept)
+        del kept
+        with pytest.raises(ValueError, match="reason is empty"):
+            because("")
+        with pytest.raises(TypeError, match="is a callable"), because(lambda: "x"):
+            pass
+        gc.collect()
+
+    assert told == []
+
+
 def test_the_at_sign_of_a_login_is_taken_off() -> None:
     with because("x", github_actor="@octocat"):
         actor = current_cause().github_actor
@@ -511,6 +575,10 @@ def given_to_capture_events(bind: Any) -> None:
         pass
 
 
+def given_to_pages(bind: Any) -> None:
+    pages(bind)
+
+
 def given_to_relay(bind: Any) -> None:
     Relay(bind)
 
@@ -545,6 +613,12 @@ TAKERS = pytest.mark.parametrize(
             "Relay() takes an Engine",
             "Relay takes an engine of its own, of a driver that is not asynchronous:"
             f" {OWN_ENGINE}",
+        ),
+        (
+            given_to_pages,
+            "pages() takes an Engine",
+            "the pages take an engine of their own, of a driver that is not"
+            f" asynchronous: {OWN_ENGINE}",
         ),
     ],
 )
@@ -759,6 +833,22 @@ def test_check_names_the_arguments_whose_columns_are_not_migrated(
         register(*mappings()).check(tracked)
 
 
+def test_the_traceback_of_a_read_that_fails_says_who_asked_and_what_to_do(
+    tracked: Engine,
+) -> None:
+    with Session(tracked) as session:
+        session.add(Installation(id=1))
+        session.commit()
+        session.execute(text("ALTER TABLE installation DROP COLUMN is_enabled"))
+        session.commit()
+        with pytest.raises(DBAPIError) as error:
+            session.execute(text("DELETE FROM installation WHERE id = 1"))
+
+    [note] = error.value.__notes__
+    assert note.startswith("hydro_hooks asked this to know what the program's")
+    assert "hooks.check(engine)" in note
+
+
 def test_check_leaves_out_a_model_whose_table_is_in_another_database(
     engine: Engine,
 ) -> None:
@@ -807,7 +897,9 @@ def test_a_refused_commit_whose_remedy_is_not_known_leads_to_the_doctor(
         session.rollback()
         tables.outbox.drop(tracked)
 
-    assert "; hydro-hooks doctor tells more. Call rollback()" in str(error.value)
+    assert "; hooks.check(engine) and hydro-hooks doctor tell more. Call" in str(
+        error.value
+    )
 
 
 def test_the_warning_of_text_that_is_not_followed_names_the_remedy(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from databases import skip_without_two_phases
 from sqlalchemy import (
+    Boolean,
     Connection,
     Dialect,
     Engine,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError, SAWarning
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -92,6 +94,31 @@ class Switch(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     on: Mapped[Any] = mapped_column(YesNo())
+
+
+class Inverted(Boolean):
+    """Stores the opposite; a type of the program's own, not a decorated one."""
+
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return lambda value: not value
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        return lambda value: not value
+
+
+class Converted(Base):
+    """Flags whose types convert on some databases only, or are the program's."""
+
+    __tablename__ = "converted"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    some: Mapped[Any] = mapped_column(
+        Boolean()
+        .with_variant(mysql.BIT(1), "mysql", "mariadb")
+        .with_variant(YesNo(), "sqlite", "postgresql"),
+        nullable=True,
+    )
+    opposite: Mapped[bool] = mapped_column(Inverted(), default=True)
 
 
 class Animal(Base):
@@ -434,3 +461,24 @@ def test_a_literal_set_as_an_expression_is_read_back(session: Session) -> None:
         "installation.disable 1 disabled",
     ]
     assert [one.jira_hostname for one in recorded(session)] == ["h1", "h2"]
+
+
+@pytest.mark.parametrize("flag", ["some", "opposite"])
+def test_a_flag_is_read_as_its_type_reads_it_on_each_database(
+    engine: Engine, flag: str
+) -> None:
+    Base.metadata.create_all(engine)
+    is_decorated = flag == "some" and engine.dialect.name not in ("mariadb", "mysql")
+    on, off = ("yes", "no") if is_decorated else (True, False)
+
+    with register(track(Converted, association="converted", enabled=flag)):
+        with Session(engine) as session:
+            session.add(Converted(id=1, **{flag: off}))
+            session.commit()
+            setattr(session.get_one(Converted, 1), flag, on)
+            session.commit()
+            setattr(session.get_one(Converted, 1), flag, off)
+            session.commit()
+        actions = [event.action for event in recorded(engine)]
+
+    assert actions == ["create", "enable", "disable"]

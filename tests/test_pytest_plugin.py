@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +14,16 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 from tracked_models import Installation
 
-from hydro_hooks import Hooks, Reason, because, create_tables, current_cause, register
+from hydro_hooks import (
+    ConfigurationError,
+    Hooks,
+    Reason,
+    because,
+    create_tables,
+    current_cause,
+    installation,
+    register,
+)
 from hydro_hooks.testing import (
     RecordedEvents,
     capture_events,
@@ -114,6 +124,27 @@ def test_with_hooks_off_nothing_is_tracked_and_afterwards_all_is_again(
     assert again is hooks
 
 
+def test_what_is_registered_in_a_block_of_hooks_off_is_tracked_after_it(
+    engine: Engine,
+) -> None:
+    tracked_models.Base.metadata.create_all(engine)
+    with Session(engine) as session, contextlib.ExitStack() as app:
+        with hooks_off():
+            for model in tracked_models.mappings():
+                app.enter_context(register(model))
+            with pytest.raises(ConfigurationError, match="tracked already"):
+                register(installation(Installation))
+            session.add(Installation(id=1))
+            session.commit()
+        session.add(Installation(id=2))
+        session.commit()
+        assert [event.subject_id for event in recorded(session)] == ["2"]
+        app.close()
+        session.add(Installation(id=3))
+        session.commit()
+        assert len(recorded(session)) == 1
+
+
 def test_the_environments_cause_is_in_force_again_after_hooks_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -151,10 +182,11 @@ def test_without_pytest_the_same_is_to_be_had(tmp_path: Path) -> None:
 
 
 def run_pytest(folder: Path, *options: str) -> str:
+    folders = [str(ROOT), str(ROOT / "tests"), str(ROOT / "examples")]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'examples'}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
         capture_output=True,
         text=True,
         check=False,
@@ -170,6 +202,71 @@ def test_the_example_of_a_webhooks_test_passes(tmp_path: Path) -> None:
     assert "1 passed" in output
 
 
+JOINED = """import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import StaticPool
+from hydro_hooks import create_tables, register
+from tracked_models import Base, Installation, mappings
+
+register(*mappings())
+
+@pytest.fixture
+def session():
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    Base.metadata.create_all(engine)
+    create_tables(engine)
+    with engine.connect() as connection, connection.begin() as outer:
+        with Session(connection, join_transaction_mode="{mode}") as session:
+            session.add(Installation(id=1))
+            session.commit()
+            session.add(Installation(id=2))
+            session.flush()
+            yield session
+        outer.rollback()
+
+def check(session, events):
+    session.get(Installation, 1).enabled = False
+    session.commit()
+    assert [(one.type, one.subject_id) for one in events] == [
+        ("installation.create", "2"), ("installation.disable", "1")
+    ]
+
+def test_after(session, hydro_events):
+    check(session, hydro_events)
+
+def test_before(hydro_events, session):
+    assert hydro_events.types == ["installation.create"]
+    hydro_events.clear()
+    check(session, hydro_events)
+
+@pytest.fixture
+def events(request):
+    return request.getfixturevalue("hydro_events")
+
+def test_by_name(events, session):
+    assert events.types == ["installation.create"]
+"""
+
+
+@pytest.mark.parametrize("mode", ["create_savepoint", "rollback_only"])
+def test_the_order_of_fixtures_decides_nothing(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "test_app.py").write_text(JOINED.replace("{mode}", mode))
+
+    assert "3 passed" in run_pytest(tmp_path, "-q")
+
+
+def test_a_failure_shows_the_tests_own_line(tmp_path: Path) -> None:
+    (tmp_path / "test_app.py").write_text(
+        "def test_app(hydro_events):\n    hydro_events.one('installation.create')\n"
+    )
+    output = run_pytest(tmp_path, "-q")
+
+    assert ">       hydro_events.one" in output
+    assert "recorded: nothing" in output
+    assert "raise AssertionError" not in output
+
+
 def test_hydro_off_runs_an_apps_tests_without_recording(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "import os\nAT_IMPORT = os.environ.get('TRACKING_DISABLED')\n"
@@ -183,6 +280,12 @@ def test_hydro_off_runs_an_apps_tests_without_recording(tmp_path: Path) -> None:
 
     assert "1 passed, 1 skipped" in output
     assert "nothing is recorded: --hydro-off" in output
+
+
+def test_the_plugin_may_be_named_besides(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(hydro_events): pass\n")
+
+    assert "1 passed" in run_pytest(tmp_path, "-q", "-p", "hydro_hooks.pytest_plugin")
 
 
 def test_the_plugin_loads_nothing_heavy() -> None:

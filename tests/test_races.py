@@ -15,7 +15,9 @@ import pytest
 from databases import Database
 from sqlalchemy import (
     Engine,
+    ForeignKey,
     Insert,
+    String,
     bindparam,
     delete,
     event,
@@ -25,12 +27,20 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session, make_transient_to_detached, selectinload
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    make_transient_to_detached,
+    mapped_column,
+    selectinload,
+)
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.orm.exc import StaleDataError
 from tracked_models import Base, Installation
 
+from hydro_hooks import installation, register
 from hydro_hooks.testing import recorded
 
 TABLE = Base.metadata.tables["installation"]
@@ -594,3 +604,281 @@ def test_a_row_that_another_took_the_place_of_is_not_said_to_have_changed(
     if is_told or overtaken.dialect.name == "postgresql":
         [warning] = warnings_of(caplog)
         assert warning.startswith("1 row(s) of Installation that another transaction")
+
+
+class Other(DeclarativeBase):
+    pass
+
+
+class Hall(Other):
+    __tablename__ = "hall"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(20), default="opera")
+
+
+class Seat(Other):
+    __tablename__ = "seat"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hall_id: Mapped[int | None] = mapped_column(
+        ForeignKey("hall.id", ondelete="CASCADE")
+    )
+    status: Mapped[str] = mapped_column(String(20), default="active")
+    is_deleted: Mapped[bool] = mapped_column(default=False)
+
+
+@pytest.fixture
+def seats(engine: Engine) -> Iterator[Engine]:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite lets nobody write who looked before another wrote")
+    Other.metadata.create_all(engine)
+    meaning = installation(
+        Seat, enabled=Seat.status == "active", present=Seat.is_deleted.is_(False)
+    )
+    with register(meaning):
+        yield engine
+
+
+def set_by_flush(session: Session, values: dict[str, Any]) -> None:
+    for seat in session.scalars(select(Seat)):
+        for name, value in values.items():
+            setattr(seat, name, value)
+
+
+def set_by_orm(session: Session, values: dict[str, Any]) -> None:
+    session.execute(update(Seat).values(values))
+
+
+def set_by_core(session: Session, values: dict[str, Any]) -> None:
+    table = Other.metadata.tables["seat"]
+    session.connection().execute(update(table).values(values))
+
+
+def set_by_text(session: Session, values: dict[str, Any]) -> None:
+    [name] = values
+    session.execute(text(f"UPDATE seat SET {name} = :{name}"), values)  # noqa: S608 - of this module
+
+
+SETTERS = [set_by_flush, set_by_orm, set_by_core, set_by_text]
+
+
+@pytest.mark.parametrize("set_values", SETTERS)
+@pytest.mark.parametrize(
+    ("values", "action"),
+    [({"is_deleted": True}, "destroy"), ({"status": "away"}, "disable")],
+    ids=["soft delete", "expression"],
+)
+def test_who_sets_what_another_has_set_since_it_looked_is_not_recorded(
+    seats: Engine,
+    set_values: Callable[[Session, dict[str, Any]], None],
+    values: dict[str, Any],
+    action: str,
+) -> None:
+    with Session(seats) as one, Session(seats) as other:
+        stored(one, Seat(id=1))
+        looked_at = one.get_one(Seat, 1)  # at REPEATABLE READ its snapshot is made
+        set_values(other, values)
+        other.commit()
+        set_values(one, values)
+        one.commit()
+
+        assert looked_at.id == 1
+        assert happened(seats) == [f"{action} 1"]
+
+
+@pytest.mark.parametrize("set_values", SETTERS[1:])
+def test_an_update_that_leaves_a_newer_row_as_it_is_records_nothing_of_it(
+    seats: Engine, set_values: Callable[[Session, dict[str, Any]], None]
+) -> None:
+    with Session(seats) as one, Session(seats) as other:
+        stored(one, Seat(id=1))
+        assert one.scalars(select(Seat.id)).all() == [1]
+        other.add(Seat(id=2, status="away"))
+        other.commit()
+        set_values(one, {"status": "away"})
+        one.commit()
+
+    assert happened(seats) == ["create 2", "disable 1"]
+
+
+SEATS = Other.metadata.tables["seat"]
+PLAIN = {"status": "active", "is_deleted": False}
+
+
+def looked_before(
+    seats: Engine, another: Callable[[Session], object], then: Callable[[Session], Any]
+) -> list[str]:
+    """Return what is recorded of what one does who looked before another wrote."""
+    with Session(seats) as one, Session(seats) as other:
+        stored(one, Hall(id=1), Seat(id=3))
+        stored(one, Seat(id=1, hall_id=1))
+        assert one.scalars(select(Seat.id).order_by(Seat.id)).all() == [1, 3]
+        another(other)
+        other.commit()
+        then(one)
+        one.commit()
+    return happened(seats)
+
+
+def upserted(
+    dialect: str, values: dict[str, Any], *keys: int, is_ignored: bool = False
+) -> Insert:
+    given = [{**PLAIN, **values, "id": key} for key in keys]
+    if dialect == "postgresql":
+        insertion = postgresql.insert(SEATS).values(given)
+        if is_ignored:
+            return insertion.on_conflict_do_nothing()
+        return insertion.on_conflict_do_update(index_elements=["id"], set_=values)
+    on_mariadb = mysql.insert(SEATS).values(given)
+    if is_ignored:
+        return on_mariadb.prefix_with("IGNORE")
+    return on_mariadb.on_duplicate_key_update(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "action"),
+    [({"is_deleted": True}, "destroy"), ({"status": "away"}, "disable")],
+    ids=["soft delete", "expression"],
+)
+@pytest.mark.parametrize("keys", [(1,), (1, 3)])
+def test_who_upserts_what_another_has_set_since_it_looked_is_not_recorded(
+    seats: Engine, values: dict[str, Any], action: str, keys: tuple[int, ...]
+) -> None:
+    statement = upserted(seats.dialect.name, values, *keys)
+
+    events = looked_before(
+        seats,
+        lambda other: set_by_orm(other, values),
+        lambda one: one.connection().execute(statement),
+    )
+
+    assert sorted(events) == [f"{action} 1", f"{action} 3"]
+
+
+def inserted_ignoring(session: Session) -> None:
+    name = session.get_bind().dialect.name
+    session.connection().execute(upserted(name, PLAIN, 1, is_ignored=True))
+
+
+def inserted_as_one_of_many(session: Session) -> None:
+    given = [{"id": 1, **PLAIN}, {"id": 2, **PLAIN}]
+    session.connection().execute(insert(SEATS), given)
+
+
+def given_its_key(session: Session) -> None:
+    session.execute(update(Seat).where(Seat.id == 3).values(id=1))
+
+
+@pytest.mark.parametrize(
+    ("then", "its"),
+    [
+        (inserted_ignoring, ["create 1"]),
+        (inserted_as_one_of_many, ["create 1", "create 2"]),
+        (given_its_key, ["create 1", "destroy 3"]),
+    ],
+)
+def test_who_takes_the_place_of_a_row_that_is_gone_since_it_looked_makes_one(
+    seats: Engine, then: Callable[[Session], None], its: list[str]
+) -> None:
+    def another(other: Session) -> None:
+        other.delete(other.get_one(Seat, 1))
+
+    events = looked_before(seats, another, then)
+
+    assert events[0] == "destroy 1"
+    assert sorted(events[1:]) == its
+
+
+def test_of_a_row_whose_key_was_not_to_be_had_nothing_is_recorded(
+    seats: Engine,
+) -> None:
+    def another(other: Session) -> None:
+        other.get_one(Seat, 1).status = "away"
+
+    def then(one: Session) -> None:
+        statement = update(SEATS).where(SEATS.c.id == 3).values(id=1)
+        with pytest.raises(IntegrityError):
+            one.connection().execute(statement)
+
+    assert looked_before(seats, another, then) == ["disable 1"]
+
+
+def test_a_cascade_does_not_destroy_what_is_deleted_since_one_looked(
+    seats: Engine,
+) -> None:
+    events = looked_before(
+        seats,
+        lambda other: set_by_orm(other, {"is_deleted": True}),
+        lambda one: one.execute(delete(Hall).where(Hall.id == 1)),
+    )
+
+    assert sorted(events) == ["destroy 1", "destroy 3"]
+
+
+@pytest.mark.parametrize("hall", [1, 2])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        delete(Hall).where(Hall.name == "opera"),
+        text("DELETE FROM hall WHERE name = 'opera'"),
+    ],
+    ids=["statement", "text"],
+)
+def test_a_cascade_destroys_what_is_new_since_one_looked(
+    seats: Engine, hall: int, statement: Any
+) -> None:
+    def another(other: Session) -> None:
+        other.merge(Hall(id=hall))
+        other.flush()
+        other.add(Seat(id=2, hall_id=hall))
+
+    events = looked_before(seats, another, lambda one: one.execute(statement))
+
+    assert events[0] == "create 2"
+    assert sorted(events[1:]) == ["destroy 1", "destroy 2"]
+
+
+def test_text_destroys_what_is_new_since_one_looked(
+    seats: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = looked_before(
+        seats,
+        lambda other: other.add(Seat(id=2)),
+        lambda one: one.execute(text("DELETE FROM seat WHERE status = 'active';")),
+    )
+
+    assert sorted(events[1:]) == ["destroy 1", "destroy 2", "destroy 3"]
+    assert warnings_of(caplog) == []
+
+
+def test_an_upsert_that_ignores_errors_changes_what_it_meets(seats: Engine) -> None:
+    if seats.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL has no INSERT IGNORE")
+    statement = upserted("mariadb", {"status": "away"}, 1).prefix_with("IGNORE")
+
+    events = looked_before(
+        seats,
+        lambda other: set_by_orm(other, {"status": "away"}),
+        lambda one: one.connection().execute(statement),
+    )
+
+    assert sorted(events) == ["disable 1", "disable 3"]
+
+
+def test_text_that_waits_too_long_is_not_made_to_wait_twice(
+    seats: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    if seats.dialect.name == "postgresql":
+        pytest.skip("PostgreSQL waits as long as it takes")
+    with Session(seats) as one, Session(seats) as other:
+        stored(one, Seat(id=1))
+        other.get_one(Seat, 1).status = "away"
+        other.flush()
+        one.execute(text("SET innodb_lock_wait_timeout = 1"))
+        with pytest.raises(OperationalError, match="1205") as failed:
+            one.execute(text("DELETE FROM seat WHERE status = 'active'"))
+
+        # Our look waited for both: the statement was not made to wait after it.
+        assert str(failed.value.statement).startswith("SELECT")
+        assert warnings_of(caplog) == []

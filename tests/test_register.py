@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import subprocess
 import sys
@@ -11,12 +12,13 @@ from dataclasses import replace
 
 import pytest
 from databases import Database
-from sqlalchemy import Engine, Integer, String, event, select
+from sqlalchemy import Engine, ForeignKey, Integer, String, event, select
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
+    Mapper,
     Session,
     mapped_column,
     relationship,
@@ -28,6 +30,7 @@ from hydro_hooks import (
     DatabaseError,
     MappingError,
     TrackedModel,
+    because,
     create_tables,
     installation,
     register,
@@ -167,9 +170,64 @@ def test_register_configures_no_mapper() -> None:
     Base.registry.dispose()
 
 
+def test_register_may_be_called_when_mappers_have_been_configured(
+    engine: Engine,
+) -> None:
+    class Other(DeclarativeBase):
+        pass
+
+    class Shop(Other):
+        __tablename__ = "shop"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        items: Mapped[list[Item]] = relationship(cascade="all, delete-orphan")
+
+    class Item(Other):
+        __tablename__ = "item"
+
+        id: Mapped[int] = mapped_column(primary_key=True)
+        shop_id: Mapped[int] = mapped_column(ForeignKey(Shop.id))
+
+    with contextlib.ExitStack() as hooks:
+
+        @event.listens_for(Mapper, "after_configured", once=True)
+        def configured() -> None:
+            hooks.enter_context(register(track(Item, association="item")))
+
+        Other.registry.configure()
+        Other.metadata.create_all(engine)
+        with Session(engine) as session:
+            session.add(Shop(id=1, items=[Item(id=1)]))
+            session.commit()
+            shop = session.get_one(Shop, 1)
+            with because("taken out"):
+                shop.items.clear()
+            session.commit()
+            assert [one.reason for one in recorded(session)] == [
+                "unattributed",
+                "taken out",
+            ]
+
+
 @pytest.mark.usefixtures("registered")
 def test_the_same_models_again_are_the_same_handle() -> None:
     assert register(*mappings()) is register(*mappings())
+
+
+@pytest.mark.usefixtures("tracked")
+def test_leaving_a_block_ends_what_its_own_register_began(session: Session) -> None:
+    with register(*mappings()):
+        session.add(Installation(id=1))
+        session.commit()
+    session.add(Installation(id=2))
+    session.commit()
+
+    assert [event.subject_id for event in recorded(session)] == ["1", "2"]
+    handle = register(*mappings())
+    handle.unregister()  # said outright, it is the end of it
+    session.add(Installation(id=3))
+    session.commit()
+    assert len(recorded(session)) == 2
 
 
 @pytest.mark.usefixtures("registered")

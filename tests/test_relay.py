@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -13,9 +14,9 @@ from databases import Database
 from delivering import SHARD, drained, relay_threads, shard_row, wait_until
 from sample_events import ids_in, record, sample_event, sample_events
 from scripted_gateway import SECRET, Scripted, ScriptedGateway
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, Pool, SingletonThreadPool, StaticPool, create_engine
 
-from hydro_hooks import claims, creation, tables
+from hydro_hooks import claims, creation, outbox, tables
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.relay import Counts, Relay
 from hydro_hooks.settings import Settings
@@ -61,6 +62,28 @@ def test_without_a_url_events_are_kept_and_the_log_says_so(
     assert relay.drain() == Counts(delivered=0, rejected=0, waiting=2)
     assert relay.stop()
     assert caplog.text.count("HYDRO_BASE_URL is not set: events are recorded") == 3
+
+
+@pytest.mark.parametrize(
+    ("pool", "why"),
+    [
+        (StaticPool, "has the relay's thread share the app's connection"),
+        (SingletonThreadPool, "gives the relay's thread a database in memory of its"),
+    ],
+)
+def test_a_pool_without_a_connection_for_the_thread_is_refused(
+    gateway: ScriptedGateway, pool: type[Pool], why: str
+) -> None:
+    engine = create_engine("sqlite://", poolclass=pool)
+    creation.create_tables(engine)
+    record(engine, sample_events(1))
+    relay = Relay(engine, gateway.settings())
+
+    with pytest.raises(ConfigurationError, match=f"engine's {pool.__name__} {why}"):
+        relay.start()
+
+    assert relay.drain().delivered == 1  # in the thread that has the database
+    engine.dispose()
 
 
 def test_where_tracking_is_disabled_nothing_is_sent(
@@ -463,3 +486,17 @@ def test_a_relay_in_the_background_lifts_what_a_wrong_setting_held_once(
 
         wait_until(lambda: ids_in(engine, tables.journal) == ids)
         assert relay.stop()
+
+
+def test_a_relay_waits_for_no_transaction_that_has_an_event_in_flight(
+    engine: Engine, gateway: ScriptedGateway
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time; the others wait for it")
+    ids = record(engine, sample_events(5))
+
+    with ThreadPoolExecutor(1) as pool, engine.begin() as another:
+        outbox.record(another, [sample_event()])
+        assert pool.submit(drained, engine, gateway).result(timeout=20).delivered == 5
+
+    assert ids_in(engine, tables.journal) == ids

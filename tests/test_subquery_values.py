@@ -534,3 +534,20 @@ def link_site(session: Session, how: str, key: str) -> None:
         pytest.skip("PostgreSQL has no REPLACE")
     sql = "REPLACE INTO site (id, client_key, enabled) VALUES (:id, :client_key, true)"
     session.execute(text(sql), values)
+
+
+@pytest.mark.parametrize("way", [Orm(), Bulk(), Raw()])
+def test_of_several_rows_that_a_subquery_finds_one_is_told(
+    session: Session, way: Any
+) -> None:
+    """PostgreSQL and MariaDB refuse a second row, and so what the program does."""
+    hosts = {"https://one.example", "https://two.example"}
+    customers = [Customer(host=host, client_key="k") for host in hosts]
+    stored(session, *customers, Site(id=1, client_key="k"))
+
+    way.delete(session, Site, 1)
+    session.commit()
+
+    *_, event = recorded(session)
+    assert event.action == "destroy"
+    assert event.jira_hostname in hosts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -11,11 +12,11 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    Delete,
     FromClause,
     Insert,
     String,
     Table,
+    TextClause,
     any_,
     bindparam,
     cast,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -34,22 +36,23 @@ _ARRAY: Final = cast(bindparam("seqs", type_=String), ARRAY(BigInteger))
 
 # Written into the statement: each is a number of the database's own.
 _LIST: Final[BindParameter[Any]] = bindparam(
-    "seqs", expanding=True, literal_execute=True
+    "seqs", type_=BigInteger, expanding=True, literal_execute=True
 )
 
 _MOVED_AT: Final = {journal: "settled_at", rejected: "rejected_at"}
 
 
-def is_among_seqs(dialect: str) -> ColumnElement[bool]:
-    """Return whether a row of the outbox is among the `seqs` that are given.
+def is_among_seqs(dialect: str, table: Table = outbox) -> ColumnElement[bool]:
+    """Return whether a row is among the `seqs` that are given.
 
     Args:
         dialect: Its name. PostgreSQL takes them as one parameter, so that the statement
             is the same each time, and has been planned.
+        table: Of the row.
     """
     if dialect == "postgresql":
-        return outbox.c.seq == any_(_ARRAY)
-    return outbox.c.seq.in_(_LIST)
+        return table.c.seq == any_(_ARRAY)
+    return table.c.seq.in_(_LIST)
 
 
 def is_not_among_seqs(dialect: str) -> ColumnElement[bool]:
@@ -82,8 +85,7 @@ def move_rows(
             which the database knows.
     """
     copy_rows(connection, table, seqs, values)
-    dialect = connection.dialect.name
-    connection.execute(delete_rows(dialect), {"seqs": as_given(dialect, seqs)})
+    delete_rows(connection, outbox, seqs)
 
 
 def copy_rows(
@@ -96,10 +98,30 @@ def copy_rows(
     connection.execute(statement, {"seqs": as_given(dialect, seqs), **told})
 
 
+def delete_rows(connection: Connection, table: Table, seqs: Sequence[int]) -> None:
+    """Delete the rows of a table with these numbers, and wait for no others."""
+    dialect = connection.dialect.name
+    if dialect in ("mariadb", "mysql"):
+        connection.execute(_delete_by_key(table), {"seqs": json.dumps(list(seqs))})
+    else:
+        is_meant = is_among_seqs(dialect, table)
+        given = {"seqs": as_given(dialect, seqs)}
+        connection.execute(delete(table).where(is_meant), given)
+
+
 @functools.cache
-def delete_rows(dialect: str) -> Delete:
-    """Return what deletes the rows of the outbox with `seqs`."""
-    return delete(outbox).where(is_among_seqs(dialect))
+def _delete_by_key(table: Table) -> TextClause:
+    """Return MariaDB's DELETE that looks up one key after the other.
+
+    For a list of keys it may read a small table whole, and so wait for each
+    transaction of the app that has an event in it.
+    """
+    name = table.name
+    return text(
+        f"DELETE {name} FROM"
+        " JSON_TABLE(:seqs, '$[*]' COLUMNS (seq BIGINT PATH '$')) AS meant"
+        f" STRAIGHT_JOIN {name} FORCE INDEX (PRIMARY) ON {name}.seq = meant.seq"
+    )
 
 
 @functools.cache

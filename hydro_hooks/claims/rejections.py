@@ -12,7 +12,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     and_,
-    delete,
     func,
     insert,
     or_,
@@ -20,6 +19,7 @@ from sqlalchemy import (
     true,
 )
 
+from hydro_hooks.claims.moving import delete_rows
 from hydro_hooks.claims.transactions import transaction
 from hydro_hooks.journal import Kind, Record
 from hydro_hooks.journal.readings import exactly, readings_of
@@ -169,8 +169,7 @@ def redrive(engine: Engine, wanted: Wanted) -> Redriven:
                     back.append({**its, "seq": row["seq"], "payload": row["payload"]})
             if back:
                 connection.execute(insert(outbox).inline(), back)
-                gone = [row["seq"] for row in back]
-                connection.execute(delete(rejected).where(rejected.c.seq.in_(gone)))
+                delete_rows(connection, rejected, [row["seq"] for row in back])
             count += len(back)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    delete,
     exists,
     func,
     literal_column,
@@ -27,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from hydro_hooks.claims.moving import delete_rows, insert_rows, is_not_among_seqs
+from hydro_hooks.claims.moving import insert_rows, is_among_seqs, is_not_among_seqs
 from hydro_hooks.claims.transactions import clock
 from hydro_hooks.tables import SHARD_INDEX, journal, outbox, shard
 
@@ -115,8 +116,8 @@ def settle_at_once(added: tuple[str, ...]) -> Select[Any]:
     """
     mine = settle("postgresql").returning(shard.c.shard).cte("mine")
     gone = (
-        delete_rows("postgresql")
-        .where(exists(select(mine)))
+        delete(outbox)
+        .where(is_among_seqs("postgresql"), exists(select(mine)))
         .returning(outbox)
         .cte("gone")
     )

@@ -24,7 +24,9 @@ from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks.errors import ConfigurationError
 from hydro_hooks.tables import UtcDateTime, shard
+from hydro_hooks.write_lock import begin_immediate
 
+_NOTHING: Final = update(shard).where(shard.c.shard < 0).values(attempts=0)
 _SQLITE_FORMAT: Final = "%Y-%m-%d %H:%M:%f000"
 _CLOCKS: Final = {
     "sqlite": f"strftime('{_SQLITE_FORMAT}', 'now')",
@@ -55,22 +57,8 @@ def transaction(engine: Engine) -> Iterator[Connection]:
             connection.execution_options(isolation_level="READ COMMITTED")
         with connection.begin():
             if engine.dialect.name == "sqlite":
-                _take_write_lock(connection)
+                begin_immediate(connection, _NOTHING)
             yield connection
-
-
-def _take_write_lock(connection: Connection) -> None:
-    """Make an SQLite transaction what BEGIN IMMEDIATE makes it.
-
-    A transaction that reads first and writes later fails at once when another wrote in
-    between; one that starts by writing waits its turn.
-    """
-    driver: Any = connection.connection.driver_connection  # sqlite3, or one like it
-    if driver.in_transaction:  # the engine has an event that says BEGIN
-        nothing = update(shard).where(shard.c.shard < 0).values(attempts=0)
-        connection.execute(nothing)
-    else:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def fetch(

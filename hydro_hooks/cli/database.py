@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import Pool
 
 from hydro_hooks.cli.parameters import driver_remedy
-from hydro_hooks.creation import missing_tables
+from hydro_hooks.creation import missing_tables, remedy_for
 from hydro_hooks.errors import DatabaseError
 
 _PASSWORDS: Final = ("password", "passwd", "sslpassword", "ssl_key_password")
@@ -69,10 +69,9 @@ def check_tables(engine: Engine) -> None:
     """Raise `DatabaseError` unless it is an app's database, with all our tables."""
     missing = missing_tables(engine)
     if missing:
-        message = (
-            f"the database has no table {missing[0]}; give the app's database, and make"
-            " its tables with create_tables(engine) or a migration"
-        )
+        message = f"the database has no table {missing[0]}; {remedy_for(missing)}"
+        if len(missing) > 1:
+            message += "; or is another one the app's database?"
         raise DatabaseError(message)
 
 

@@ -12,7 +12,7 @@ from hydro_hooks.cli.database import connected, opened
 from hydro_hooks.cli.parameters import database_option, moment_option, start_option
 from hydro_hooks.cli.terminal import say, write_json
 from hydro_hooks.exports import fields_of
-from hydro_hooks.journal import count_before, prune
+from hydro_hooks.journal import count_before, coverage, prune
 from hydro_hooks.journal import export as exported
 from hydro_hooks.story import counted, moment
 
@@ -36,7 +36,8 @@ def journal() -> None:
 def export(database: URL, since: datetime | None, until: datetime | None) -> None:
     """Write the journal to stdout as JSON Lines, each event as `show --json` tells it.
 
-    In the order of their numbers, read bit by bit: any number will do.
+    In the order of their numbers, read bit by bit: any number will do. It holds what
+    was delivered; stderr tells what waits still, or was rejected.
 
     \b
     Example:
@@ -49,7 +50,15 @@ def export(database: URL, since: datetime | None, until: datetime | None) -> Non
         for record in exported(connection, since=since, until=until):
             write_json(fields_of(record))
             count += 1
+        elsewhere = coverage(connection)
     say(f"{counted(count, 'event', 'events')} written")
+    if elsewhere.waiting or elsewhere.rejected:
+        waiting, rejected = elsewhere.waiting or 0, elsewhere.rejected or 0
+        say(
+            f"not among them: what waits ({waiting:,}) and what was rejected"
+            f" ({rejected:,}); hydro-hooks relay delivers, hydro-hooks outbox redrive"
+            " gives another try"
+        )
 
 
 @journal.command("prune")
@@ -59,8 +68,9 @@ def export(database: URL, since: datetime | None, until: datetime | None) -> Non
 def prune_command(database: URL, before: datetime | None, *, yes: bool) -> None:
     """Delete old events from the journal, for ever.
 
-    Events that wait or were rejected stay. At a gateway the stored requests go whose
-    last event goes. It may be stopped, and begun again, at any time.
+    Events that wait or were rejected stay, and in an app's database the last event of
+    each row that is there by it. At a gateway the stored requests go whose last event
+    goes. It may be stopped, and begun again, at any time.
 
     \b
     Example:

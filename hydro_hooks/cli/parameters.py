@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Callable
@@ -225,4 +226,9 @@ def driver_remedy(url: URL, error: ImportError) -> str:
         return f"the driver of {url.drivername} cannot be imported: {error}"
     if url.drivername in {ours, wanted} or error.name == wanted:
         return line
-    return f"{line}, and write {ours}:// instead of {url.drivername}://"
+    rewrite = f"write {ours}:// instead of {url.drivername}://"
+    try:
+        importlib.import_module(wanted)
+    except ImportError:
+        return f"{line}, and {rewrite}"
+    return f"{error.name} is not installed, but {wanted} is: {rewrite}"

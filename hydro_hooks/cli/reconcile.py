@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 from sqlalchemy import URL
 
-from hydro_hooks.cli.database import opened
+from hydro_hooks.cli.database import check_tables, opened
 from hydro_hooks.cli.parameters import app_database_option, json_option
 from hydro_hooks.cli.terminal import (
     StatusLine,
@@ -20,7 +20,7 @@ from hydro_hooks.cli.terminal import (
     write,
     write_json,
 )
-from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.errors import ConfigurationError, with_article
 from hydro_hooks.reconcile import Difference, Reconciliation
 from hydro_hooks.registration import Hooks
 from hydro_hooks.settings import Settings
@@ -72,6 +72,7 @@ def reconcile(app: str, database: URL, *, record: bool, as_json: bool) -> None:
         raise ConfigurationError(message)
     line = StatusLine()
     with logs_on_stderr(line), opened(database) as engine:
+        check_tables(engine)
         run = Reconciliation(
             engine=engine,
             models=hooks.models,
@@ -135,7 +136,7 @@ def _conclude(run: Reconciliation) -> None:
         told = "nothing differs"
     else:
         told = counted(run.differing, "differs", "differ")
-        told += ", and is recorded now" if run.is_recording else "; --record records it"
+        told += "; recorded now" if run.is_recording else "; --record records it"
     compared = "row or recorded subject" if run.compared == 1 else "rows and subjects"
     say(f"{run.compared:,} {compared} compared: {told}")
     if run.held:
@@ -172,8 +173,8 @@ def _hooks_in(place: str) -> Hooks:
         found = found()
     if not isinstance(found, Hooks):
         message = (
-            f"{place!r} is a {type(found).__name__}; name what register() gave, or a"
-            " function that returns it"
+            f"{place!r} is {with_article(type(found).__name__)}; name what register()"
+            " gave, or a function that returns it"
         )
         raise click.BadParameter(message, param_hint="--app")
     return found

@@ -30,7 +30,8 @@ from hydro_hooks.detection.inserting import (
     named_values,
     selected_by,
 )
-from hydro_hooks.detection.matching import Matching, NotFollowedError
+from hydro_hooks.detection.matching import Matching
+from hydro_hooks.detection.parameters import NotFollowedError
 from hydro_hooks.detection.parts import Part, delete_part, insert_part, update_part
 from hydro_hooks.detection.reach import Reach
 

@@ -13,12 +13,18 @@ from hydro_hooks.outbox import OURS
 MARIADB: Final = frozenset({"mysql", "mariadb"})
 
 _DEADLOCK: Final = 1213
+_WAITED_TOO_LONG: Final = 1205
 
 
 def is_read_committed(connection: Connection) -> bool:
     """Return whether each statement of the connection sees what is committed."""
     level = connection.get_execution_options().get("isolation_level")
     return (level or connection.default_isolation_level) == "READ COMMITTED"
+
+
+def sees_snapshot(connection: Connection) -> bool:
+    """Return whether only locking reads see the present (MariaDB)."""
+    return connection.dialect.name in MARIADB and not is_read_committed(connection)
 
 
 def is_autocommit(connection: Connection) -> bool:
@@ -57,6 +63,12 @@ def has_rolled_back(connection: Connection, error: BaseException | None) -> bool
         driver = connection.connection.dbapi_connection
         return not getattr(driver, "in_transaction", True)
     return False
+
+
+def has_waited_in_vain(connection: Connection, error: BaseException | None) -> bool:
+    """Return whether MariaDB has given up waiting for a lock."""
+    args = () if error is None else error.args
+    return connection.dialect.name in MARIADB and args[:1] == (_WAITED_TOO_LONG,)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table
 
 from hydro_hooks.detection import origin, rows
 from hydro_hooks.detection.following import Following
-from hydro_hooks.detection.matching import NotFollowedError
+from hydro_hooks.detection.parameters import NotFollowedError
 from hydro_hooks.detection.parts import Kind
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.rows import Key

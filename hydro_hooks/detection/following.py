@@ -113,9 +113,7 @@ class Following(abc.ABC):
             )
         for table, made in by_table.items():
             for tracked in self.reach.tracked.get(table, ()):
-                found = rows.read(
-                    connection, tracked, list(made), Lock.NONE, self.place
-                )
+                found = rows.read(connection, tracked, list(made), Lock.OWN, self.place)
                 for key, row in found.items():
                     self.hold(connection, tracked, key, row)
                     self.stamps[Subject(tracked.association, key, self.place)] = made[
@@ -136,7 +134,7 @@ class Following(abc.ABC):
     ) -> None:
         """Take the steps of rows by what they are now."""
         asked = list(dict.fromkeys(keys))
-        found = rows.read(connection, tracked, asked, Lock.NONE, self.place)
+        found = rows.read(connection, tracked, asked, Lock.OWN, self.place)
         for key in asked:
             self.compare(tracked, key, found.get(key))
 

@@ -14,7 +14,11 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from hydro_hooks.detection import counters, dependants, late, outcome, rows
-from hydro_hooks.detection.connections import MARIADB, is_read_committed
+from hydro_hooks.detection.connections import (
+    MARIADB,
+    is_read_committed,
+    sees_snapshot,
+)
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.matching import Matching
 from hydro_hooks.detection.parts import Kind
@@ -66,19 +70,28 @@ class FollowingChange(Following):
                 self._keep_renumbered(connection)
 
     def _named(self, connection: Connection) -> list[Key]:
+        lock = self._lock_of_keys(connection)
         named = (
             key
             for parameters in self.parameters
-            for key in self.matching.keys(connection, parameters, self.place)
+            for key in self.matching.keys(connection, parameters, self.place, lock)
         )
         return list(dict.fromkeys(named))
 
+    def _lock(self) -> Lock:
+        return Lock.DELETE if self.part.kind is Kind.DELETE else Lock.UPDATE
+
+    def _lock_of_keys(self, connection: Connection) -> Lock:
+        """Return the lock under which to ask for keys: none where all is seen so."""
+        return self._lock() if sees_snapshot(connection) else Lock.NONE
+
     def _keep_renumbered(self, connection: Connection) -> None:
         """Count a row that subqueries read as changed under its new key, too."""
+        lock = self._lock_of_keys(connection)
         new = [
             key
             for parameters in self.parameters
-            for key in self.matching.new_keys(connection, parameters, self.place)
+            for key in self.matching.new_keys(connection, parameters, self.place, lock)
         ]
         # Where such a key is taken (UPDATE IGNORE), others see its row.
         part = self.part
@@ -86,8 +99,7 @@ class FollowingChange(Following):
         self.keys += new
 
     def _read_matching(self, connection: Connection, tracked: TrackedModel) -> None:
-        part = self.part
-        lock = Lock.DELETE if part.kind is Kind.DELETE else Lock.UPDATE
+        part, lock = self.part, self._lock()
         is_foretold = self._is_foretold(tracked)
         rows_of_model = self.foretold.setdefault(tracked, [])
         matched = 0
@@ -104,6 +116,8 @@ class FollowingChange(Following):
                 self._compute(tracked, key, row, constants, parameters)
         # What has a key already that a row is given (UPDATE IGNORE, OR IGNORE).
         taken = rows.read_as_spelled(connection, tracked, self.new_keys, self.place)
+        if taken and sees_snapshot(connection):
+            taken = rows.read(connection, tracked, list(taken), Lock.OWN, self.place)
         for key, row in taken.items():
             self.hold(connection, tracked, key, row)
         self.matched = max(self.matched, matched)

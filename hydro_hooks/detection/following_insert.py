@@ -10,12 +10,19 @@ from typing import Any, Final
 from sqlalchemy import Connection
 from sqlalchemy.exc import InvalidRequestError
 
-from hydro_hooks.detection import counters, dependants, inserting, late, rows
-from hydro_hooks.detection.connections import MARIADB, is_read_committed
+from hydro_hooks.detection import (
+    counters,
+    dependants,
+    inserting,
+    late,
+    rows,
+    stored_keys,
+)
+from hydro_hooks.detection.connections import MARIADB, sees_snapshot
 from hydro_hooks.detection.counters import Mark
 from hydro_hooks.detection.following import Following
 from hydro_hooks.detection.inserting import Given, Inserting
-from hydro_hooks.detection.matching import NotFollowedError
+from hydro_hooks.detection.parameters import NotFollowedError
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, Subject
@@ -91,9 +98,7 @@ class FollowingInsert(Following):
         """Read the rows that an INSERT will meet, under the lock that it will take."""
         row = self.row
         # On MariaDB a locking read of a key that is not there blocks other INSERTs.
-        is_gapped = connection.dialect.name in MARIADB and not is_read_committed(
-            connection
-        )
+        is_gapped = sees_snapshot(connection)
         leaves = row.leaves or not row.meets
         lock = Lock.NONE if leaves or is_gapped else Lock.UPDATE
         found = row.met(connection, tracked, self.given, lock, self.place)
@@ -104,7 +109,17 @@ class FollowingInsert(Following):
 
     def end(self, connection: Connection, rowcount: int, result: Any | None) -> None:
         """Take the steps of the rows that were made, and of those that were met."""
-        self._settle(connection, self.count_of(rowcount), result)
+        count = self.count_of(rowcount)
+        if self._has_made_all(count):
+            self.before.clear()  # what was read there had gone meanwhile
+        self._settle(connection, count, result)
+
+    def _has_made_all(self, count: int | None) -> bool:
+        """Return whether an INSERT that has succeeded met no row."""
+        row = self.row
+        if not row.meets:
+            return True
+        return row.leaves and self.part.selected is None and count == len(self.given)
 
     def failed(self, connection: Connection) -> None:
         """Take the steps of the rows that were kept."""
@@ -151,8 +166,13 @@ class FollowingInsert(Following):
                 asked.pop(tracked.key(key), None)
             met = row.met(connection, tracked, self.given, Lock.NONE, self.place)
             asked.update(dict.fromkeys(met))
-        asked.update(dict.fromkeys(self._held(tracked)))
-        found = rows.read(connection, tracked, list(asked), Lock.NONE, self.place)
+        stored = stored_keys.as_stored(connection, tracked, asked, Lock.OWN, self.place)
+        if not row.meets and count == len(keys):  # each was inserted
+            self._warn_of_lost(len(asked) - len(stored), count)
+        asked = dict.fromkeys([*stored.values(), *self._held(tracked)])
+        # Those that it made, met and changed, or met and left as they are: its own.
+        lock = Lock.OWN if row.meets and not row.leaves else Lock.NONE
+        found = rows.read(connection, tracked, list(asked), lock, self.place)
         if row.meets and not self._is_renewed(tracked, found):
             self._leave_others(connection, tracked, asked, count)
         for key in asked:
@@ -188,15 +208,19 @@ class FollowingInsert(Following):
         if not self.part.is_whole:  # PostgreSQL's, in a CTE: it has no count
             expected = len(self.given)
         if not row.meets and expected is not None and len(set(keys)) < expected:
+            self._warn_of_lost(expected - len(set(keys)), expected)
+        return keys
+
+    def _warn_of_lost(self, lost: int, inserted: int) -> None:
+        if lost:
             logger.warning(
                 "%d of the %d row(s) that were inserted into %s at %s cannot be found"
                 " and are not recorded",
-                expected - len(set(keys)),
-                expected,
+                lost,
+                inserted,
                 self.part.table.name,
                 self.stamp.origin or "an unknown place",
             )
-        return keys
 
     def _leave_others(
         self,

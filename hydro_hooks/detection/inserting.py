@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.expression import SelectBase
 
 from hydro_hooks.detection import rows
-from hydro_hooks.detection.matching import (
+from hydro_hooks.detection.parameters import (
     name_of_value,
     named,
     parameters_in,
@@ -47,6 +47,9 @@ _LEAVES: Final = re.compile(
     r"\b(?: DO\s+NOTHING | INSERT\s+OR\s+IGNORE | INSERT\s+IGNORE )\b",
     re.IGNORECASE | re.VERBOSE,
 )
+_CHANGES: Final = re.compile(
+    r"\b(?: ON\s+DUPLICATE\s+KEY | DO\s+UPDATE )\b", re.IGNORECASE | re.VERBOSE
+)
 _REPLACES: Final = re.compile(
     r"\A\s*(?: INSERT\s+OR\s+REPLACE | REPLACE )\b", re.IGNORECASE | re.VERBOSE
 )
@@ -65,7 +68,8 @@ class Inserting:
         self.table = table
         self.key: tuple[Column[Any], ...] = tuple(table.primary_key)
         self.meets = _MEETS.search(sql) is not None
-        self.leaves = _LEAVES.search(sql) is not None
+        # INSERT IGNORE ... ON DUPLICATE KEY UPDATE changes what it meets.
+        self.leaves = _LEAVES.search(sql) is not None and not _CHANGES.search(sql)
         self.replaces = _REPLACES.search(sql) is not None
         self.returns = "RETURNING" in sql.upper()
         self.unique_sets = [self.key, *_unique_sets(table)]

@@ -7,7 +7,7 @@ of the execution at hand, since a compiled statement is used again with others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -21,28 +21,24 @@ from sqlalchemy import (
     exists,
     select,
 )
-from sqlalchemy.sql import ClauseElement, operators
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Grouping
 from sqlalchemy.sql.expression import SelectBase
-from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlalchemy.sql.visitors import iterate
 
 from hydro_hooks.detection import rows
+from hydro_hooks.detection.parameters import (
+    PREFIX,
+    Parameters,
+    expanded,
+    name_of_value,
+    named,
+    parameters_in,
+    values_of,
+)
 from hydro_hooks.detection.rows import Found, Key, Lock
-from hydro_hooks.detection.sql_tokens import VOLATILE
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place
-
-Parameters = Mapping[str, Any]
-"""Of one execution: the values of a statement's parameters, by name."""
-
-
-_PREFIX: Final = "program_"
-"""Keeps the program's parameters apart from those of a model's own expressions."""
-
-
-class NotFollowedError(Exception):
-    """A statement cannot be asked which rows it touches; the text says why."""
 
 
 class Matching:
@@ -103,18 +99,24 @@ class Matching:
         connection: Connection,
         parameters: Parameters,
         place: Place | None,
+        lock: Lock = Lock.NONE,
     ) -> list[Key]:
-        """Return the primary keys of the rows, locked by nobody."""
+        """Return the primary keys of the rows; those it names itself are not locked."""
         if self._key is not None:
             return self.named_keys(parameters)
-        statement = self._select("keys", tuple(self.table.primary_key), self.table)
+        key = tuple(self.table.primary_key)
+        statement = self._select(("keys", lock), key, self.table, lock)
         return self._asked(connection, statement, parameters, place)
 
     def new_keys(
-        self, connection: Connection, parameters: Parameters, place: Place | None
+        self,
+        connection: Connection,
+        parameters: Parameters,
+        place: Place | None,
+        lock: Lock,
     ) -> list[Key]:
         """Return the keys that an UPDATE is about to give to its rows."""
-        statement = self._select("new keys", self._new_key, self.table)
+        statement = self._select(("new keys", lock), self._new_key, self.table, lock)
         return self._asked(connection, statement, parameters, place)
 
     def _asked(
@@ -133,7 +135,7 @@ class Matching:
         """Return the primary keys that the statement's parameters name."""
         assert self._key is not None  # noqa: S101 - for the type checker
         if isinstance(self._key, str):
-            return [(value,) for value in _expanded(parameters, self._key)]
+            return [(value,) for value in expanded(parameters, self._key)]
         return [tuple(parameters[name] for name in self._key)]
 
     def found(
@@ -176,7 +178,7 @@ class Matching:
         name: object,
         columns: Sequence[ColumnElement[Any]],
         source: FromClause,
-        lock: Lock = Lock.NONE,
+        lock: Lock,
     ) -> Select[Any]:
         known = self._selects.get(name)
         if known is not None:
@@ -195,29 +197,6 @@ class Matching:
         return values_of(self._names, parameters)
 
 
-def values_of(names: Mapping[str, bool], parameters: Parameters) -> dict[str, Any]:
-    """Return the values of named parameters; of those that are true, as lists."""
-    return {
-        _PREFIX + name: list(_expanded(parameters, name))
-        if is_list
-        else parameters[name]
-        for name, is_list in names.items()
-    }
-
-
-def name_of_value(
-    column: Column[Any], value: BindParameter[Any], names: Mapping[Any, str]
-) -> str:
-    """Return the name under which a SET's or VALUES' parameter was compiled.
-
-    What the program gave as a plain value gets the column's key, but not in a CTE; the
-    compiler has a copy of it then.
-    """
-    copies = (name for one, name in names.items() if one.key == value.key)
-    name = names.get(value) or next(copies, None)
-    return name or (column.key if value.unique else value.key)
-
-
 def _new_value(
     column: Column[Any], new_key: Mapping[Column[Any], Any], names: Mapping[Any, str]
 ) -> tuple[ColumnElement[Any], dict[str, bool]]:
@@ -229,7 +208,7 @@ def _new_value(
         name = column.key
         if value is not None:
             name = name_of_value(column, value, names)
-        return bindparam(_PREFIX + name, type_=column.type), {name: False}
+        return bindparam(PREFIX + name, type_=column.type), {name: False}
     return named(value, names), dict(parameters_in(value, names))
 
 
@@ -242,64 +221,6 @@ def _tables_of(source: FromClause) -> Iterator[Table]:
     for element in iterate(source):
         if isinstance(element, Table):
             yield element
-
-
-def parameters_in(
-    where: ClauseElement, names: Mapping[Any, str]
-) -> Iterator[tuple[str, bool]]:
-    """Yield the names of the parameters in a clause, and whether each is a list."""
-    for element in iterate(where):
-        if isinstance(element, BindParameter) and element in names:
-            yield names[element], element.expanding
-
-
-def named(where: Any, names: Mapping[Any, str]) -> Any:
-    """Return a clause whose parameters wait for values, under compiled names.
-
-    Raises:
-        NotFollowedError: It would run another statement that changes some.
-    """
-    for element in iterate(where):
-        if getattr(element, "is_dml", False):
-            message = "it finds its rows by another statement that changes some"
-            raise NotFollowedError(message)
-        name = getattr(element, "name", "")
-        if isinstance(element, FunctionElement) and name.lower() in VOLATILE:
-            message = f"asked twice, {name}() gives something else"
-            raise NotFollowedError(message)
-
-    def replace(element: Any, **_: Any) -> Any:
-        if not isinstance(element, BindParameter):
-            return None
-        name = names.get(element)
-        if name is None:
-            message = "it has a parameter without a name"
-            raise NotFollowedError(message)
-        return bindparam(
-            _PREFIX + name,
-            type_=element.type,
-            expanding=element.expanding,
-            literal_execute=element.literal_execute,
-        )
-
-    return replacement_traverse(where, {}, replace)
-
-
-def _expanded(parameters: Parameters, name: str) -> Iterator[Any]:
-    """Yield the values of a list, which an execution holds one by one."""
-    if name in parameters:
-        yield from parameters[name]
-        return
-    number = 1
-    while f"{name}_{number}" in parameters:
-        yield parameters[f"{name}_{number}"]
-        number += 1
-    while f"{name}_{number}_1" in parameters:
-        width = 1
-        while f"{name}_{number}_{width + 1}" in parameters:
-            width += 1
-        yield tuple(parameters[f"{name}_{number}_{at + 1}"] for at in range(width))
-        number += 1
 
 
 def _key_in(

@@ -114,7 +114,7 @@ def read(
     place: Place | None,
 ) -> Known:
     """Ask the database for a row that was just written."""
-    found = rows.read(connection, tracked, [key], Lock.NONE, place).get(key)
+    found = rows.read(connection, tracked, [key], Lock.OWN, place).get(key)
     return after(tracked, found)
 
 

@@ -18,9 +18,11 @@ from sqlalchemy import (
 )
 
 from hydro_hooks.detection.inserting import Inserting, Named, Selected
-from hydro_hooks.detection.matching import Matching, name_of_value
+from hydro_hooks.detection.matching import Matching
+from hydro_hooks.detection.parameters import name_of_value
 from hydro_hooks.detection.reach import Edge, Reach
-from hydro_hooks.detection.text_matching import TextMatching, TextRows
+from hydro_hooks.detection.text_matching import TextMatching
+from hydro_hooks.detection.text_rows import TextRows
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
 

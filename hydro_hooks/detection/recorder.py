@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import outbox, signals
+from hydro_hooks.adoption import is_before_tables
 from hydro_hooks.cause import note_transaction
 from hydro_hooks.creation import MAKE_TABLES
 from hydro_hooks.detection import rows
@@ -41,7 +42,7 @@ OnFailure: TypeAlias = Literal["raise", "log"]
 NAMED: Final = 3
 """Events that an error names; of thousands the rest is counted."""
 
-ASK_THE_DOCTOR: Final = "hydro-hooks doctor tells more"
+ASK_THE_DOCTOR: Final = "hooks.check(engine) and hydro-hooks doctor tell more"
 
 _SAVEPOINT: Final = "hydro_hooks_recording"
 _IN_ERROR: Final = 3
@@ -101,7 +102,7 @@ class Recorder:
         # nothing.
         transitions = self._transitions(log)
         first = next(transitions, None)
-        if first is None or _is_given_up(connection):
+        if first is None or _is_given_up(connection) or is_before_tables(connection):
             return
         transitions = itertools.chain((first,), transitions)
         if self.on_failure == "log":
@@ -218,7 +219,7 @@ class Recorder:
             return transitions
         found = {
             (association, place): rows.read(
-                connection, self._models[association], keys, Lock.NONE, place
+                connection, self._models[association], keys, Lock.OWN, place
             )
             for (association, place), keys in open_keys.items()
         }

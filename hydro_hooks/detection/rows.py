@@ -27,7 +27,11 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError
 
+from hydro_hooks.detection.connections import MARIADB
+from hydro_hooks.driver_errors import is_conflict
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import Place, State, Values
@@ -40,9 +44,15 @@ Key: TypeAlias = tuple[Any, ...]
 
 
 class Lock(Enum):
-    """The lock of a read: that of the statement which follows, never a stronger one."""
+    """The lock of a read: that of the statement which follows, never a stronger one.
+
+    `OWN` is of rows that the transaction has locked or written itself. At REPEATABLE
+    READ, MariaDB shows what others committed before that to locking reads alone, also
+    where an UPDATE has just met it: one that changes nothing makes no version.
+    """
 
     NONE = "none"
+    OWN = "own"
     UPDATE = "update"
     DELETE = "delete"
 
@@ -77,6 +87,7 @@ def read(
         lock: What to lock them for.
         place: The schema translation in force.
     """
+    lock = lock_here(connection, lock)
     found = _read(connection, tracked, keys, lock, place)
     missing = [key for key in keys if key not in found]
     if missing and lock is not Lock.NONE and connection.dialect.name == "postgresql":
@@ -191,6 +202,18 @@ def take_write_lock(connection: Connection, table: Table, place: Place | None) -
     )
 
 
+def explain(failure: ExceptionContext) -> None:
+    """Tell whoever reads the traceback whose statement has failed, and what to do."""
+    error = failure.sqlalchemy_exception
+    if isinstance(error, DBAPIError) and not is_conflict(error):
+        error.add_note(
+            "hydro_hooks asked this to know what the program's statement changes:"
+            " hooks.check(engine) names a field that the database refuses. In a"
+            " migration that is older than a column of the model, set"
+            " TRACKING_DISABLED=true"
+        )
+
+
 def forget() -> None:
     """Forget the statements: the models have changed."""
     _select_by_key.cache_clear()
@@ -210,10 +233,18 @@ def is_one_of(columns: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
     return columns[0].in_(keys) if len(columns) == 1 else tuple_(*columns).in_(keys)
 
 
+def lock_here(connection: Connection, lock: Lock) -> Lock:
+    """Return the lock, or none where one's own rows are seen without."""
+    is_seen = lock is Lock.OWN and connection.dialect.name not in MARIADB
+    return Lock.NONE if is_seen else lock
+
+
 def locked(statement: Select[Any], lock: Lock, table: Table | None) -> Select[Any]:
     """Return a SELECT that locks the rows of `table`, or all that it reads."""
     if lock is Lock.NONE:
         return statement
+    if lock is Lock.OWN:
+        return statement.with_for_update(read=True)
     return statement.with_for_update(key_share=lock is Lock.UPDATE, of=table)
 
 

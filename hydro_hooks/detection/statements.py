@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Select, TextClause
 from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled, ExecuteStyle
 
-from hydro_hooks.detection import raw_sql, sql_text, stamps
+from hydro_hooks.adoption import is_before_tables
+from hydro_hooks.detection import raw_sql, rows, sql_text, stamps
 from hydro_hooks.detection.compiled_parts import inner, parts_of
 from hydro_hooks.detection.connections import MARIADB, has_rolled_back
 from hydro_hooks.detection.execution import (
@@ -180,6 +181,9 @@ class Statements:
                 log.rollback()
         if context is None:
             return
+        if OURS in context.execution_options:
+            rows.explain(failure)
+            return
         execution = execution_in(context)
         keep(context, None)
         # PostgreSQL keeps nothing.
@@ -201,6 +205,8 @@ class Statements:
     def _before_parts(
         self, connection: Connection, parts: tuple[Part, ...], context: Any
     ) -> None:
+        if is_before_tables(connection):
+            return
         log = self._logs.of(connection)
         is_flushed = _is_flushed(context)
         is_flush = bool(log.in_flight) and is_flushed
@@ -281,7 +287,7 @@ class Statements:
         self._reach.renew()
         raw = self._understood(connection, sql, context) if text.writes else None
         named = [] if raw is None else named_in(connection, raw, self._reach)
-        if raw is None or not named:
+        if raw is None or not named or is_before_tables(connection):
             return
         log = self._logs.of(connection)
         followed: list[Following] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,9 +9,13 @@ from sqlalchemy import Column, Connection, Table
 from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks.detection import rows
-from hydro_hooks.detection.connections import has_rolled_back, unharmed
-from hydro_hooks.detection.inserting import Given
-from hydro_hooks.detection.matching import NotFollowedError
+from hydro_hooks.detection.connections import (
+    has_rolled_back,
+    has_waited_in_vain,
+    sees_snapshot,
+    unharmed,
+)
+from hydro_hooks.detection.parameters import NotFollowedError
 from hydro_hooks.detection.raw_sql import Form, Raw, Target
 from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.detection.sql_tokens import Token, tokens_of
@@ -55,16 +58,24 @@ class TextMatching:
         return bool(self._new_key()[0])
 
     def keys(
-        self, connection: Connection, parameters: Any, _place: Place | None
+        self,
+        connection: Connection,
+        parameters: Any,
+        _place: Place | None,
+        lock: Lock = Lock.NONE,
     ) -> list[Key]:
         """Return the primary keys of the rows."""
-        return [key for key, _ in self._keys(connection, parameters)]
+        return [key for key, _ in self._keys(connection, parameters, lock)]
 
     def new_keys(
-        self, connection: Connection, parameters: Any, _place: Place | None
+        self,
+        connection: Connection,
+        parameters: Any,
+        _place: Place | None,
+        lock: Lock,
     ) -> list[Key]:
         """Return the keys that an UPDATE is about to give to its rows."""
-        return [new for _, new in self._keys(connection, parameters)]
+        return [new for _, new in self._keys(connection, parameters, lock)]
 
     def found(
         self,
@@ -76,13 +87,16 @@ class TextMatching:
     ) -> Iterator[tuple[Key, Found, Key]]:
         """Yield the rows of a tracked model, as `Matching.found()` does."""
         named = {
-            tracked.key(key): new for key, new in self._keys(connection, parameters)
+            tracked.key(key): new
+            for key, new in self._keys(connection, parameters, lock)
         }
         read = rows.read(connection, tracked, list(named), lock, place)
         for key, row in read.items():
             yield key, row, named[key]
 
-    def _keys(self, connection: Connection, parameters: Any) -> list[tuple[Key, Key]]:
+    def _keys(
+        self, connection: Connection, parameters: Any, lock: Lock
+    ) -> list[tuple[Key, Key]]:
         preparer = connection.dialect.identifier_preparer
         alias = self._target.alias
         columns = [
@@ -96,20 +110,22 @@ class TextMatching:
         tail = self._sql[slice(*self._raw.tail)]
         named = "" if alias == self._target.text else f" AS {alias}"
         sources = f", {self._raw.sources}" if self._raw.sources else ""
-        limit = ""
+        end = ""
         if self._raw.form is Form.TRUNCATE:
-            limit = f" LIMIT {MAX_TRUNCATED + 1}"
+            end = f" LIMIT {MAX_TRUNCATED + 1}"
+        elif lock is not Lock.NONE and self.is_steady and sees_snapshot(connection):
+            end = " FOR UPDATE"  # as the statement does itself
         select = (
             f"SELECT {', '.join((*columns, *new))} FROM {self._target.text}{named}"  # noqa: S608 - the program's own words
-            f"{sources} {tail}{limit}"
+            f"{sources} {tail}{end}"
         )
         kept = [*spans, self._raw.tail]
-        sql, given = _with_parameters(select, self._raw, kept, parameters)
-        found = _asked(connection, self._raw, sql, given)
-        if limit and len(found) > MAX_TRUNCATED:
+        sql, given = with_parameters(select, self._raw, kept, parameters)
+        found = asked(connection, self._raw, sql, given)
+        if self._raw.form is Form.TRUNCATE and len(found) > MAX_TRUNCATED:
             message = f"it empties a table of more than {MAX_TRUNCATED:,} rows"
             raise NotFollowedError(message)
-        typed = _typed(connection, self.table.primary_key)
+        typed = typed_by(connection, self.table.primary_key)
         width = len(columns)
         return [(typed(row[:width]), typed(row[width:])) for row in found]
 
@@ -127,9 +143,7 @@ class TextMatching:
         return texts, [span for span in spans if span is not None]
 
 
-def _asked(
-    connection: Connection, raw: Raw, sql: str, parameters: Any
-) -> Sequence[Any]:
+def asked(connection: Connection, raw: Raw, sql: str, parameters: Any) -> Sequence[Any]:
     """Return the rows of a SELECT that is made of the program's words.
 
     Raises:
@@ -147,7 +161,11 @@ def _asked(
         cause: BaseException | None = error
         if isinstance(error, DBAPIError):
             cause = error.orig
-            if error.connection_invalidated or has_rolled_back(connection, cause):
+            if (
+                error.connection_invalidated
+                or has_rolled_back(connection, cause)
+                or has_waited_in_vain(connection, cause)
+            ):
                 raise
         # Its text may quote a literal of the program.
         kind = type(cause).__name__
@@ -155,7 +173,7 @@ def _asked(
         raise NotFollowedError(message) from error
 
 
-def _typed(connection: Connection, columns: Iterable[Column[Any]]) -> Any:
+def typed_by(connection: Connection, columns: Iterable[Column[Any]]) -> Any:
     """Return a function from a row of columns, as the driver gives it, to values."""
     processors = [_processor(connection, column) for column in columns]
 
@@ -176,7 +194,7 @@ def _processor(connection: Connection, column: Column[Any]) -> Any:
         return None
 
 
-def _with_parameters(
+def with_parameters(
     sql: str, raw: Raw, kept: Sequence[tuple[int, int]], parameters: Any
 ) -> tuple[str, Any]:
     """Return a SELECT with those of a statement's parameters that stand in it.
@@ -216,116 +234,3 @@ def _renumbered(
             at = token.end
     parts.append(sql[at:])
     return "".join(parts), tuple(parameters[int(text[1:]) - 1] for text in numbers)
-
-
-class TextRows:
-    """What an INSERT written as text gives of its rows.
-
-    It stands in for `Selected`; its parameters are the driver's.
-
-    Args:
-        table: Where to.
-        sql: The statement.
-        raw: What was understood of it.
-    """
-
-    def __init__(self, table: Table, sql: str, raw: Raw) -> None:
-        self._sql = sql
-        self._raw = raw
-        self._names = list(raw.columns or [one.name.lower() for one in table.columns])
-
-    @property
-    def is_asked(self) -> bool:
-        """Return whether the rows are those of a SELECT."""
-        return self._raw.rows is None
-
-    def computed(self, table: Table) -> Iterator[Column[Any]]:
-        """Yield the columns that are filled with SQL expressions."""
-        for column in table.columns:
-            name = column.name.lower()
-            place = self._names.index(name) if name in self._names else None
-            if place is not None and any(
-                place < len(row) and _is_computed(row[place])
-                for row in self._raw.rows or ()
-            ):
-                yield column
-
-    def given(
-        self,
-        connection: Connection,
-        wanted: Sequence[Column[Any]],
-        parameters: Any,
-        _place: Place | None,
-    ) -> list[Given]:
-        """Return the plain values of its VALUES, or what its SELECT gives."""
-        at = {
-            column: self._names.index(column.name.lower())
-            for column in wanted
-            if column.name.lower() in self._names
-        }
-        if self._raw.rows is not None:
-            typed = {column: _typed(connection, [column]) for column in at}
-            return [
-                dict(self._plain(at, typed, values, parameters))
-                for values in self._raw.rows
-            ]
-        span = self._raw.selected
-        if not at or span == (0, 0):
-            return []
-        sql, its = _with_parameters(
-            self._sql[slice(*span)], self._raw, [span], parameters
-        )
-        typed = _typed(connection, at)
-        return [
-            dict(zip(at, typed([row[place] for place in at.values()]), strict=True))
-            for row in _asked(connection, self._raw, sql, its)
-        ]
-
-    def _plain(
-        self,
-        at: Mapping[Column[Any], int],
-        typed: Mapping[Column[Any], Any],
-        values: Sequence[Token | None],
-        parameters: Any,
-    ) -> Iterator[tuple[Column[Any], Any]]:
-        for column, place in at.items():
-            token = values[place] if place < len(values) else None
-            if token is None:
-                continue
-            is_known, value = _value(token, self._raw, parameters)
-            if is_known:
-                with contextlib.suppress(TypeError, ValueError):  # another spelling
-                    if isinstance(value, str):
-                        [value] = typed[column]([value])
-                    yield column, value
-
-
-def _is_computed(token: Token | None) -> bool:
-    return token is None or (token.kind == "name" and token.word not in _WORDS)
-
-
-_WORDS: Final = {"null": None, "true": True, "false": False, "default": None}
-
-
-def _value(token: Token, raw: Raw, parameters: Any) -> tuple[bool, Any]:
-    """Return whether a token is a plain value, and the value."""
-    if token.kind == "parameter":
-        return True, _parameter(token, raw, parameters)
-    if token.kind == "number":
-        return True, float(token.text) if "." in token.text else int(token.text)
-    if token.kind == "string" and token.text.startswith("'") and "\\" not in token.text:
-        return True, token.text[1:-1].replace("''", "'")
-    return token.word in _WORDS, _WORDS.get(token.word)
-
-
-def _parameter(token: Token, raw: Raw, parameters: Any) -> Any:
-    if isinstance(parameters, Mapping):
-        return parameters.get(_name_in(token.text))
-    if token.text[1:].isdigit():
-        return parameters[int(token.text[1:]) - 1]
-    return parameters[raw.parameters.index(token)]
-
-
-def _name_in(parameter: str) -> str:
-    """Return the name in `:name` or `%(name)s`."""
-    return parameter.removeprefix("%(").removesuffix(")s").removeprefix(":")

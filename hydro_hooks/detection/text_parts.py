@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Table
 from hydro_hooks.detection.parts import Part, delete_part, insert_part, update_part
 from hydro_hooks.detection.raw_sql import Form, Raw, Target
 from hydro_hooks.detection.reach import Reach
-from hydro_hooks.detection.text_matching import TextMatching, TextRows
+from hydro_hooks.detection.text_matching import TextMatching
+from hydro_hooks.detection.text_rows import TextRows
 from hydro_hooks.transition import Place
 
 

@@ -9,14 +9,12 @@ whose last step in this transaction is known.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from sqlalchemy import Connection, FromClause, Table
-from sqlalchemy.orm import InstanceState, Session
-from sqlalchemy.orm.attributes import instance_state
+from sqlalchemy import Connection, FromClause
+from sqlalchemy.orm import InstanceState
 
-from hydro_hooks.detection import dependants, late, outcome, rows, stamps
+from hydro_hooks.detection import candidates, late, outcome, rows, stamps, stored_keys
 from hydro_hooks.detection.rows import Lock
 from hydro_hooks.detection.stamps import Kind, Stamps
 from hydro_hooks.detection.transactions import (
@@ -25,12 +23,9 @@ from hydro_hooks.detection.transactions import (
     Known,
     TransactionLog,
     TransactionLogs,
-    written,
 )
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, State, Subject
-
-logger = logging.getLogger("hydro_hooks")
 
 
 class UnitOfWork:
@@ -102,101 +97,8 @@ class UnitOfWork:
     def before_statement(
         self, connection: Connection, log: TransactionLog, table: FromClause
     ) -> None:
-        """Read what the flush is about to change.
-
-        Args:
-            connection: Where the statement is about to run.
-            log: Of its transaction.
-            table: The statement's. Objects of others are left for their own: a hook in
-                the flush may flush another session here.
-        """
-        changing = []
-        for state in [one for one in log.fresh if table in one.mapper.tables]:
-            tracked, key, is_delete = log.fresh.pop(state)
-            changed = written(tracked, state)
-            if not changed and not is_delete:
-                continue
-            candidate = Candidate(
-                tracked=tracked,
-                state=state,
-                key=tracked.key(tuple(key)),
-                place=log.place,
-                is_delete=is_delete,
-                changed=changed,
-            )
-            changing.append(candidate)
-            log.read[state] = candidate
-            if not changed.isdisjoint(tracked.key_attributes):
-                log.renumbered[candidate.subject] = candidate
-        if not changing:
-            return
-        for tracked in dict.fromkeys(candidate.tracked for candidate in changing):
-            for is_delete in (False, True):
-                group = [
-                    candidate
-                    for candidate in changing
-                    if candidate.tracked is tracked and candidate.is_delete is is_delete
-                ]
-                if group:
-                    self._read_before(connection, log, group)
-        self._stamp_removed(
-            [one for one in changing if one.is_delete or one.state.key is None]
-        )
-
-    def _read_before(
-        self, connection: Connection, log: TransactionLog, group: list[Candidate]
-    ) -> None:
-        """Read the rows of candidates of one model and one kind."""
-        tracked, is_delete = group[0].tracked, group[0].is_delete
-        unknown = []
-        for candidate in group:
-            latest = log.netting.latest(candidate.subject)
-            if latest is None:
-                unknown.append(candidate)
-            else:
-                candidate.before = (latest.after, latest.new)
-        if unknown and not log.is_writing:
-            log.is_writing = True
-            if connection.dialect.name == "sqlite":
-                [table, *_] = tracked.mapper.tables
-                assert isinstance(table, Table)  # noqa: S101 - it is flushed to
-                rows.take_write_lock(connection, table, log.place)
-        if not unknown:
-            return
-        lock = Lock.DELETE if is_delete else Lock.UPDATE
-        keys = [candidate.key for candidate in unknown]
-        found = rows.read(connection, tracked, keys, lock, log.place)
-        for candidate in unknown:
-            row = found.get(candidate.key)
-            if row is None:
-                candidate.is_missing = True
-                log.has_missing = log.has_missing or is_delete
-                candidate.before = GONE
-            else:
-                candidate.before = dependants.as_others_saw(
-                    connection, log, tracked, candidate.subject, row
-                )
-
-    def _stamp_removed(self, removed: list[Candidate]) -> None:
-        """Give each the stamp of its removal, or of what that was cascaded from.
-
-        Of a new object it is the removal of the one whose row it takes.
-        """
-        by_session: dict[Session, list[Candidate]] = {}
-        for candidate in removed:
-            if candidate.state.session is not None:
-                by_session.setdefault(candidate.state.session, []).append(candidate)
-        for session, its in by_session.items():
-            own, cascaded = self._stamps.removals(session)
-            for candidate in its:
-                state = candidate.state
-                if state.key is None:
-                    key = state.mapper.identity_key_from_primary_key(candidate.key)
-                    taken = session.identity_map.get(key)
-                    if taken is None:
-                        continue
-                    state = instance_state(taken)
-                candidate.departure = own.get(state) or cascaded.get(state)
+        """Look at what the flush is about to change; see `candidates.look()`."""
+        candidates.look(connection, log, self._stamps, table)
 
     def after_insert(
         self,
@@ -206,7 +108,7 @@ class UnitOfWork:
         state: InstanceState[Any],
     ) -> None:
         """Take the step of a row that is new."""
-        key = _key_of(tracked, state)
+        key = _key_of(connection, log, tracked, state)
         subject = Subject(tracked.association, key, log.place)
         if subject in log.renumbered:  # the statement that left the key ran before
             self._leave(log, log.renumbered[subject])
@@ -241,7 +143,9 @@ class UnitOfWork:
             return
         before = candidate.before
         is_renumbered = not candidate.changed.isdisjoint(tracked.key_attributes)
-        key = _key_of(tracked, state) if is_renumbered else candidate.key
+        key = candidate.key
+        if is_renumbered:
+            key = _key_of(connection, log, tracked, state)
         after = outcome.updated(candidate, before) or outcome.read(
             connection, tracked, key, log.place
         )
@@ -261,7 +165,7 @@ class UnitOfWork:
         """Take the step of a row that came back between our read and its UPDATE."""
         tracked, subject = candidate.tracked, candidate.subject
         found = rows.read(
-            connection, tracked, [candidate.key], Lock.NONE, log.place
+            connection, tracked, [candidate.key], Lock.OWN, log.place
         ).get(candidate.key)
         if found is None:
             return
@@ -293,6 +197,16 @@ def _kind_of_update(state: InstanceState[Any], before: Known, after: Known) -> K
     return Kind.PRESENCE if is_new or is_presence else Kind.FLAG
 
 
-def _key_of(tracked: TrackedModel, state: InstanceState[Any]) -> tuple[Any, ...]:
+def _key_of(
+    connection: Connection,
+    log: TransactionLog,
+    tracked: TrackedModel,
+    state: InstanceState[Any],
+) -> tuple[Any, ...]:
+    """Return the key of an object's row, which is there, as the database has it."""
     values = state.dict
-    return tracked.key(tuple([values[name] for name in tracked.key_attributes]))
+    key = tracked.key(tuple([values[name] for name in tracked.key_attributes]))
+    if tracked.gives_back(key):
+        return key
+    stored = stored_keys.as_stored(connection, tracked, [key], Lock.OWN, log.place)
+    return stored.get(key, key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import (
     URL,
@@ -86,6 +87,9 @@ def examine_server(engine: Engine) -> Finding:
 
 
 def _place(url: URL) -> str:
+    name = url.database or ""
+    if name.startswith("file:"):  # the command line opens SQLite's files that way
+        url = url.set(database=unquote(urlsplit(name).path))
     return url.set(query={}).render_as_string(hide_password=True)
 
 

@@ -10,22 +10,33 @@ a newer hydro_hooks wants of them, in one line:
 
     op.create_hydro_tables()
     op.upgrade_hydro_tables(2)
+
+Where env.py has called `register()`, what migrations change is recorded, once the
+tables are there; until then, and after they are dropped, a warning says that it is not.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
+from alembic import context
 from alembic.autogenerate import comparators, renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 from alembic.operations.ops import UpgradeOps
 from alembic.util import DispatchPriority
-from sqlalchemy import Connection, MetaData, Table, func, select
+from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 
-from hydro_hooks import creation
+from hydro_hooks import adoption, creation
 from hydro_hooks.errors import DatabaseError
+from hydro_hooks.registration import record_now
 from hydro_hooks.tables import gateway_metadata, meta, metadata, outbox
+
+_KEEP_THEM: Final = (
+    "have those that wait delivered (hydro-hooks relay), write the journal out"
+    " (hydro-hooks journal export), and write op.drop_hydro_tables(with_events=True)"
+)
 
 _OURS: Final = metadata.tables.keys() | gateway_metadata.tables.keys()
 
@@ -57,10 +68,12 @@ class DropHydroTables(MigrateOperation):
 
     Args:
         with_events: Whether the events may go too. The record is meant to be for ever:
-            export it first (`hydro-hooks journal export`).
+            first have it delivered (`hydro-hooks relay`) and written out (`hydro-hooks
+            journal export`, which has the delivered ones).
 
     Raises:
-        DatabaseError: They hold events, which may not go.
+        DatabaseError: They hold events, which may not go, or a script is written
+            (`--sql`), which cannot see whether they do.
     """
 
     def __init__(self, *, with_events: bool = False) -> None:
@@ -82,8 +95,8 @@ class _Move(MigrateOperation):
     def __init__(self, version: int) -> None:
         if version not in creation.VERSIONS:
             message = (
-                f"there is no version {version} of hydro_hooks' tables; this one knows"
-                f" {', '.join(map(str, creation.VERSIONS))}"
+                f"there is no version {version!r} of hydro_hooks' tables; this one"
+                f" knows {', '.join(map(str, creation.VERSIONS))}"
             )
             raise DatabaseError(message)
         self.version = version
@@ -141,16 +154,22 @@ def _create(operations: Operations, _: CreateHydroTables) -> None:
     for table in metadata.sorted_tables:
         operations.impl.create_table(table)
     _write_version(operations, creation.LATEST)
-    operations.migration_context.opts[_CREATED] = True
 
 
 @Operations.implementation_for(DropHydroTables)
 def _drop(operations: Operations, operation: DropHydroTables) -> None:
     if _writes_a_script(operations):
+        if not operation.with_events:
+            message = (
+                "a script cannot see whether the tables hold events, which would be"
+                f" lost; run the migration on the database itself, or {_KEEP_THEM}"
+            )
+            raise DatabaseError(message)
         for table in reversed(metadata.sorted_tables):
             operations.impl.drop_table(table)
         return
     connection = operations.get_bind()
+    record_now(connection)  # what is pending is of these tables too
     if not operation.with_events:
         _refuse_events(connection)
     metadata.drop_all(connection)
@@ -160,13 +179,16 @@ def _drop(operations: Operations, operation: DropHydroTables) -> None:
 def _upgrade(operations: Operations, operation: UpgradeHydroTables) -> None:
     if not _writes_a_script(operations):
         creation.upgrade(_with_tables(operations), operation.version)
-    # Tables that the same script makes are of the latest version.
-    elif not operations.migration_context.opts.get(_CREATED):
-        for part in creation.BROUGHT[operation.version]:
-            if isinstance(part, Table):
-                operations.impl.create_table(part)
-            else:
-                operations.impl.create_index(part)
+        return
+    # Tables that a script before it, or this one, has made are of the latest version.
+    parts = creation.BROUGHT.get(operation.version, ())
+    impl = operations.migration_context.impl
+    for part in parts:
+        if isinstance(part, Table):
+            impl.create_table(part, if_not_exists=True)
+        else:
+            impl.create_index(part, if_not_exists=True)
+    if parts:  # else it is the first one, which has nothing to keep a version in
         _write_version(operations, operation.version)
 
 
@@ -175,15 +197,11 @@ def _downgrade(operations: Operations, operation: DowngradeHydroTables) -> None:
     if not _writes_a_script(operations):
         creation.downgrade(_with_tables(operations), operation.version)
         return
-    for part in creation.BROUGHT[operation.version + 1]:
+    for part in creation.BROUGHT.get(operation.version + 1, ()):
         if isinstance(part, Table):
             operations.impl.drop_table(part)
         else:
             operations.impl.drop_index(part)
-
-
-_CREATED: Final = "hydro_hooks_created"
-"""Option of a context in which a script is written that makes the tables."""
 
 
 def _writes_a_script(operations: Operations) -> bool:
@@ -217,25 +235,24 @@ def _refuse_events(connection: Connection) -> None:
             held += [f"{table.name} holds {count:,} event(s)"] if count else []
     if held:
         message = (
-            f"{', '.join(held)}, which would be lost; nothing was dropped. Keep them by"
-            " hydro-hooks journal export, then write"
-            " op.drop_hydro_tables(with_events=True)"
+            f"{', '.join(held)}, which would be lost; nothing was dropped: first"
+            f" {_KEEP_THEM}"
         )
         raise DatabaseError(message)
 
 
 @comparators.dispatch_for("schema", priority=DispatchPriority.LAST)
-def _compare(context: AutogenContext, upgrade: UpgradeOps, _schemas: object) -> None:
+def _compare(found: AutogenContext, upgrade: UpgradeOps, _schemas: object) -> None:
     """Put one line of ours in the place of what Alembic makes of our tables."""
     upgrade.ops = [
         op for op in upgrade.ops if getattr(op, "table_name", None) not in _OURS
     ]
-    wanted = context.metadata or []
+    wanted = found.metadata or []
     all_wanted = [wanted] if isinstance(wanted, MetaData) else wanted
     if not any(outbox.name in one.tables for one in all_wanted):
         return
-    assert context.connection is not None  # noqa: S101 - autogenerate looks at a database
-    version = creation.stored_version(context.connection)
+    assert found.connection is not None  # noqa: S101 - autogenerate looks at a database
+    version = creation.stored_version(found.connection)
     if version is None:
         upgrade.ops.append(CreateHydroTables())
     for number in range((version or creation.LATEST) + 1, creation.LATEST + 1):
@@ -260,3 +277,14 @@ def _render_upgrade(_context: AutogenContext, op: UpgradeHydroTables) -> str:
 @renderers.dispatch_for(DowngradeHydroTables)
 def _render_downgrade(_context: AutogenContext, op: DowngradeHydroTables) -> str:
     return f"op.downgrade_hydro_tables({op.version})"
+
+
+def _migrates_without_tables(connection: Connection) -> bool:
+    migrated = None
+    # Alembic raises NameError outside of env.py, and a bare Exception at its beginning.
+    with contextlib.suppress(Exception):
+        migrated = context.get_context().connection
+    return connection is migrated and not inspect(connection).has_table(outbox.name)
+
+
+adoption.excused.append(_migrates_without_tables)

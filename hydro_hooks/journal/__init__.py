@@ -50,6 +50,7 @@ from hydro_hooks.journal.standing import (
     PAGE,
     Standing,
     last_events,
+    search_by_index,
     standings,
     subjects,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "query_of",
     "quoted",
     "request_of",
+    "search_by_index",
     "shown_host",
     "span_in",
     "split",

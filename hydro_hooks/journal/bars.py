@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from hydro_hooks.event import Event
+from hydro_hooks.event import FOUND, Event
 from hydro_hooks.journal.records import Place, Record
 from hydro_hooks.transition import Action, State
 
@@ -55,7 +55,7 @@ def bars_of(records: Iterable[Record], *, start: datetime, end: datetime) -> lis
     Args:
         records: In the order of their commits.
         start: When the bars begin; before a row's first record its state is unknown,
-            unless that record is its creation.
+            unless that record is its creation, seen as it happened.
         end: When they end.
 
     Returns:
@@ -85,7 +85,10 @@ def _row_of(record: Record) -> object:
 
 
 def _spans(events: Sequence[Event], start: datetime, end: datetime) -> Iterator[Span]:
-    state = State.ABSENT if events[0].action is Action.CREATE else None
+    first = events[0]
+    # What reconcile found to be there may have been there for years.
+    is_birth = first.action is Action.CREATE and first.origin != FOUND
+    state = State.ABSENT if is_birth else None
     since = start
     for event in events:
         if _state_after(event) == state:

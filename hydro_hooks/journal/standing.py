@@ -32,6 +32,14 @@ from hydro_hooks.transition import State
 PAGE: Final = 1000
 """Subjects, and rows of them, that are looked at in one go."""
 
+_BY_INDEX: Final = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    # Plans are dear by that, which is no reason to compile them, or to start workers.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+
 _PLACES: Final = {
     outbox: Place.WAITING,
     journal: Place.DELIVERED,
@@ -51,6 +59,17 @@ class Standing(NamedTuple):
     seq: int
     state: State
     occurred_at: datetime
+
+
+def search_by_index(connection: Connection) -> None:
+    """Have PostgreSQL search by index to the end of the transaction.
+
+    Of a table that it has no statistics of yet, such as an outbox that a baseline has
+    just filled, it would read all of it for each page.
+    """
+    if connection.dialect.name == "postgresql":
+        settings = (func.set_config(*one, True) for one in _BY_INDEX.items())  # noqa: FBT003 - the function's own
+        connection.execute(select(*settings))
 
 
 def standings(
@@ -135,23 +154,26 @@ def subjects(engine: Engine, association: str) -> Iterator[list[str]]:
     """Yield pages of the subjects of which anything is recorded.
 
     One is told twice where its events are in several tables. No transaction is open
-    between pages.
+    between pages. An event that is moved meanwhile is met where it comes from or where
+    it goes to.
 
     Args:
         engine: On an app's database.
         association: Of the subjects.
     """
-    last = ""
-    while page := _in_journal(engine, association, last):
-        last = page[-1]
-        yield page
-    for table in (outbox, rejected):
+    # Against the way of an event, which is put back from the rejected ones into the
+    # outbox, leaves it to be rejected again, and ends in the journal.
+    for table in (rejected, outbox, rejected):
         seq = 0
         # Not beyond: writers may add to it faster than it is read.
         [(end,)] = _fetched(engine, select(func.max(table.c.seq)))
         while rows := _fetched(engine, _between(table, association, seq, end or 0)):
             seq = rows[-1].seq
             yield list(dict.fromkeys(row.subject_id for row in rows))
+    last = ""
+    while page := _in_journal(engine, association, last):
+        last = page[-1]
+        yield page
 
 
 def _in_journal(engine: Engine, association: str, last: str) -> list[str]:
@@ -180,4 +202,5 @@ def _between(
 
 def _fetched(engine: Engine, statement: Select[Any]) -> Sequence[Row[Any]]:
     with engine.connect() as connection:
+        search_by_index(connection)
         return connection.execute(statement).all()

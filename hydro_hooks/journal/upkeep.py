@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, true
 
-from hydro_hooks.journal.records import Record
+from hydro_hooks.journal.records import Place, Record
 from hydro_hooks.journal.rows import full, record_of
 from hydro_hooks.journal.search import held
 from hydro_hooks.tables import journal, request
+from hydro_hooks.transition import State
 
 CHUNK: Final = 1000
 """Events that are read, or pruned, at once."""
@@ -54,13 +55,12 @@ def export(
 
 
 def count_before(connection: Connection, before: datetime) -> int:
-    """Return how many events of the journal occurred before a moment.
+    """Return how many events `prune()` would delete.
 
     Raises:
         DatabaseError: The database has no journal.
     """
-    held(connection)
-    statement = select(func.count()).where(journal.c.occurred_at < before)
+    statement = select(func.count()).where(_may_go(connection, before))
     return connection.execute(statement.select_from(journal)).scalar_one()
 
 
@@ -69,8 +69,10 @@ def prune(
 ) -> int:
     """Delete the events of the journal that occurred before a moment, for ever.
 
-    Those that wait or were rejected are in other tables and stay. At a gateway the
-    requests go whose last event goes. In many short transactions.
+    Those that wait or were rejected are in other tables and stay. In an app's database
+    the last event of each subject that is there by it stays, too: without it, nothing
+    would be known of a row that lives. At a gateway the requests go whose last event
+    goes. In many short transactions.
 
     Args:
         engine: Of an app's database, or a gateway's.
@@ -85,23 +87,46 @@ def prune(
         sqlalchemy.exc.DBAPIError: What the database says; what was deleted before
             stays deleted.
     """
-    count = 0
+    with engine.connect() as connection:
+        condition = _may_go(connection, before)
+    count = last = 0
     while True:
         with engine.begin() as connection:
             rows = connection.execute(
                 select(journal.c.seq, journal.c.request_id)
-                .where(journal.c.occurred_at < before)
+                .where(condition, journal.c.seq > last)
                 .order_by(journal.c.seq)
                 .limit(CHUNK)
             ).all()
             if not rows:
                 return count
             numbers = [row.seq for row in rows]
+            last = numbers[-1]
             connection.execute(delete(journal).where(journal.c.seq.in_(numbers)))
             _delete_requests(connection, {row.request_id for row in rows} - {None})
         count += len(rows)
         if progress is not None:
             progress(len(rows))
+
+
+def _may_go(connection: Connection, before: datetime) -> ColumnElement[bool]:
+    """Return the condition of the events that `prune()` deletes.
+
+    Raises:
+        DatabaseError: The database has no journal.
+    """
+    is_old = journal.c.occurred_at < before
+    if [place for _, place in held(connection)] == [Place.RECEIVED]:
+        return is_old
+    later = journal.alias()
+    is_last = ~(
+        select(later.c.seq)
+        .where(later.c.subject_id == journal.c.subject_id)
+        .where(later.c.association == journal.c.association)
+        .where(later.c.seq > journal.c.seq)
+        .exists()
+    )
+    return is_old & ~(is_last & (journal.c.state != State.ABSENT))
 
 
 def _delete_requests(connection: Connection, ids: set[Any]) -> None:

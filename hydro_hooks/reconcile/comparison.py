@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Dialect, select
 
 from hydro_hooks import outbox, signals
 from hydro_hooks.detection import rows
-from hydro_hooks.detection.rows import Found, Key, Lock
+from hydro_hooks.detection.rows import Found, Key
 from hydro_hooks.event import Event, key_as_text
 from hydro_hooks.journal import PAGE, Standing, last_events, standings
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import action_between
 from hydro_hooks.reconcile.differences import Difference, missing_event
-from hydro_hooks.reconcile.keys import is_after, key_in
+from hydro_hooks.reconcile.keys import binders, in_order, is_after, key_in
 from hydro_hooks.transition import Action, State, Subject, Values
 
 
@@ -49,16 +49,20 @@ class Comparison:
     Args:
         tracked: The model.
         since: When nothing was missing, UTC, if that is known.
+        dialect: Of the database.
     """
 
-    def __init__(self, tracked: TrackedModel, since: datetime | None) -> None:
+    def __init__(
+        self, tracked: TrackedModel, since: datetime | None, dialect: Dialect
+    ) -> None:
         self.tracked = tracked
         self._since = since
         self._columns = tracked.mapper.primary_key
+        self._bound = binders(self._columns, dialect)
         self._select = (
             select(*rows.columns_of(tracked))
             .select_from(tracked.mapper.persist_selectable)
-            .order_by(*self._columns)
+            .order_by(*in_order(self._columns))
         )
 
     def rows_after(self, connection: Connection, last: Key | None) -> dict[Key, Found]:
@@ -91,7 +95,7 @@ class Comparison:
         """Return those of the keys that have no row, though they are recorded."""
         known = self._standings(connection, keys)
         alive = [key for key, one in known.items() if one.state is not State.ABSENT]
-        found = rows.read(connection, self.tracked, alive, Lock.NONE)
+        found = rows.read_as_spelled(connection, self.tracked, alive, None)
         return {key: Look(None, known[key]) for key in alive if key not in found}
 
     def differences(self, looks: dict[Key, Look]) -> dict[Key, Difference]:
@@ -140,9 +144,14 @@ class Comparison:
         for event in events:
             signals.send(signals.recorded, self.tracked.model, event)
 
-    def key_in(self, subject_id: str) -> Key | None:
-        """Return the key that an event's text stands for; None where it is lost."""
-        return key_in(subject_id, self._columns)
+    def key_in(self, subject_id: str, like: Key | None) -> Key | None:
+        """Return the key that an event's text stands for; None where it is lost.
+
+        Args:
+            subject_id: The text.
+            like: Another key of the model.
+        """
+        return key_in(subject_id, self._columns, self._bound, like)
 
     def _standings(
         self, connection: Connection, keys: Iterable[Key]
@@ -151,7 +160,10 @@ class Comparison:
         if not texts:
             return {}
         found = standings(connection, self.tracked.association, list(texts))
-        return {texts[text]: standing for text, standing in found.items()}
+        # MariaDB finds others, too: it takes no notice of blanks at the end.
+        return {
+            texts[text]: standing for text, standing in found.items() if text in texts
+        }
 
     def _after(self, look: Look) -> datetime | None:
         times = [self._since, look.standing and look.standing.occurred_at]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from hydro_hooks.cause import Cause
-from hydro_hooks.event import Event, event_of, new_id
+from hydro_hooks.event import FOUND, Event, event_of, new_id
 from hydro_hooks.transition import (
     Action,
     Stamp,
@@ -16,9 +15,6 @@ from hydro_hooks.transition import (
     Transition,
     Values,
 )
-
-ORIGIN: Final = "hydro-hooks reconcile"
-"""Of the events that are written: nothing knows where the change was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +76,7 @@ def missing_event(
             before=difference.recorded,
             after=difference.found,
             values=values,
-            stamp=Stamp(cause, difference.before, ORIGIN),
+            stamp=Stamp(cause, difference.before, FOUND),
         ),
         id=new_id(),
         transaction_id=new_id(),

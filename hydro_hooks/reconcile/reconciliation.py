@@ -18,11 +18,12 @@ from sqlalchemy import Connection, Engine
 
 from hydro_hooks import claims, creation
 from hydro_hooks.detection.rows import Key
-from hydro_hooks.journal import subjects
+from hydro_hooks.errors import DatabaseError
+from hydro_hooks.event import key_as_text
+from hydro_hooks.journal import search_by_index, subjects
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.reconcile.comparison import Comparison, Look
 from hydro_hooks.reconcile.differences import Difference
-from hydro_hooks.transition import State
 
 LOCKED: Final = 250
 """Rows whose events are written in one transaction, which holds them meanwhile."""
@@ -64,7 +65,8 @@ class Reconciliation:
         """Compare, and yield each difference once.
 
         Raises:
-            DatabaseError: Our tables are not in the database.
+            DatabaseError: Our tables are not in the database, or rows cannot be read in
+                the order of their keys.
             sqlalchemy.exc.DBAPIError: What the database says; a model's table is not
                 there, for one.
         """
@@ -72,7 +74,8 @@ class Reconciliation:
         for tracked in self.models:
             began_at = datetime.now(UTC)
             left_out = self.held + self.unreadable
-            comparison = Comparison(tracked, self._reconciled_at(tracked))
+            since = self._reconciled_at(tracked)
+            comparison = Comparison(tracked, since, self.engine.dialect)
             for looks in self._pages(comparison):
                 yield from self._settled(comparison, looks)
                 if self.progress is not None:
@@ -89,12 +92,16 @@ class Reconciliation:
                 looks = comparison.differing(connection, found)
             if not found:
                 break
+            if last in found:
+                raise DatabaseError(_stands_still(comparison.tracked, last))
             last = next(reversed(found))
             self.compared += len(found)
             yield looks
         told: set[Key] = set()
         for subject_ids in subjects(self.engine, comparison.tracked.association):
-            keys = list(filter(None, map(comparison.key_in, subject_ids)))
+            keys = [
+                key for text in subject_ids if (key := comparison.key_in(text, last))
+            ]
             self.unreadable += len(subject_ids) - len(keys)
             self.compared += len(keys)
             with _snapshot(self.engine) as connection:
@@ -121,11 +128,13 @@ class Reconciliation:
     ) -> list[Difference]:
         """Write the missing events of what still differs under its lock."""
         with claims.transaction(self.engine) as connection:
+            creation.lock(connection)  # Another run may have come to the same rows.
+            search_by_index(connection)
             locked = comparison.locked(connection, list(looks))
             others = looks.keys() - locked.keys()
             # What is gone has no lock: a row that comes back with its key meanwhile
             # tells of itself, and the next run of both.
-            gone = [key for key in others if looks[key].found is State.ABSENT]
+            gone = [key for key in others if looks[key].row is None]
             self.held += len(others) - len(gone)
             again = comparison.differing(connection, locked)
             again |= comparison.missing(connection, gone)
@@ -143,9 +152,19 @@ class Reconciliation:
         return None if text is None else datetime.fromisoformat(text)
 
     def _note(self, tracked: TrackedModel, moment: datetime) -> None:
-        with self.engine.begin() as connection:
+        with claims.transaction(self.engine) as connection:
+            creation.lock(connection)
             name = _DONE + tracked.association
             creation.store(connection, name, moment.isoformat())
+
+
+def _stands_still(tracked: TrackedModel, key: Key) -> str:
+    return (
+        f"the rows of {tracked.model.__name__} have no order to be read in: those after"
+        f" key {key_as_text(key)} begin with itself, so the database holds it otherwise"
+        " than its type writes it (a float, or a date written by another program);"
+        " what comes after it was not compared"
+    )
 
 
 @contextmanager
@@ -158,4 +177,5 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
             driver: Any = connection.connection.driver_connection
             if engine.dialect.name == "sqlite" and not driver.in_transaction:
                 connection.exec_driver_sql("BEGIN")
+            search_by_index(connection)
             yield connection

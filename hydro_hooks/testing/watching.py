@@ -52,6 +52,7 @@ class RecordedEvents(Sequence[Event]):
             AssertionError: There is none, or several; tells what was recorded.
             TypeError: An event has no such field.
         """
+        __tracebackhide__ = True  # pytest shows the test's line, not ours
         for name in fields:
             if name not in Event.__dataclass_fields__:
                 known = ", ".join(Event.__dataclass_fields__)
@@ -98,8 +99,9 @@ def watch_events() -> Iterator[RecordedEvents]:
 
     Where a test joins its sessions into an outer transaction that it rolls back in the
     end (`join_transaction_mode="create_savepoint"`), what a session has committed
-    counts as recorded. An event whose transaction fails in its COMMIT is among them;
-    `capture_events()` asks the database.
+    counts as recorded; of a session, that is, which begins its work in the block. An
+    event whose transaction fails in its COMMIT is among them; `capture_events()` asks
+    the database.
     """
     events = RecordedEvents()
     joined = _Joined()

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from hydro_hooks import journal, story
+from hydro_hooks.binds import check_bind
 from hydro_hooks.errors import ConfigurationError, DatabaseError
 from hydro_hooks.exports import (
     PLACE_FIELDS,
@@ -51,7 +52,15 @@ def pages(
         secrets: Shared secrets that the signatures of stored requests are checked
             with; without one they are not.
         guard: Keeps others out; None: the app that mounts them does.
+
+    Raises:
+        TypeError: `engine` is none, or an asynchronous one.
     """
+    in_async = (
+        "the pages take an engine of their own, of a driver that is not asynchronous:"
+        ' create_engine("postgresql+psycopg://...")'
+    )
+    check_bind("pages()", engine, Engine, in_async=in_async, is_of_threads=True)
     views = _Pages(engine, tuple(secrets))
     blueprint = Blueprint(
         "hydro_hooks",

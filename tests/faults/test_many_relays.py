@@ -51,6 +51,10 @@ def until_delivering(relay: Running) -> None:
     wait_until(lambda: "delivering to" in relay.log, seconds=60)
 
 
+def senders(stage: Stage) -> set[str]:
+    return {delivery.sender for delivery in stage.receiver.deliveries}
+
+
 @pytest.mark.timeout(120 + 10 * ROLLS)
 def test_relays_replaced_one_after_the_other_lose_nothing(stage: Stage) -> None:
     old = command(stage, "relay")
@@ -74,7 +78,7 @@ def test_relays_replaced_one_after_the_other_lose_nothing(stage: Stage) -> None:
     assert found.repeats == 0
 
 
-@pytest.mark.timeout(120 + 2 * CLOCK_SECONDS)
+@pytest.mark.timeout(180 + 2 * CLOCK_SECONDS)
 def test_relays_whose_clock_is_an_hour_off_take_nothing_from_others(
     stage: Stage,
 ) -> None:
@@ -88,6 +92,8 @@ def test_relays_whose_clock_is_an_hour_off_take_nothing_from_others(
         assert abs(its_time - wrong_by - datetime.now(UTC)) < timedelta(minutes=1)
     writer = stage.writer(pause_seconds=0.002)
     time.sleep(CLOCK_SECONDS)
+    # Which of them takes a shard is chance, on SQLite above all: it has one writer.
+    wait_until(lambda: clocks.keys() <= senders(stage), seconds=60)
     writer.terminate()
     seconds = {"drained": stage.drained()}
 
@@ -95,7 +101,5 @@ def test_relays_whose_clock_is_an_hour_off_take_nothing_from_others(
     found = stage.concluded("18", scenario, runs=1, seconds=seconds)
     assert found.flaws == []
     assert found.repeats == 0
-    senders = {delivery.sender for delivery in stage.receiver.deliveries}
-    assert senders >= clocks.keys()
     for row in rows_in(stage.engine, tables.journal):
         assert abs(row["settled_at"] - datetime.now(UTC)) < HOUR / 2
