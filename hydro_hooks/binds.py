@@ -46,6 +46,11 @@ def check_bind(
     raise TypeError(message)
 
 
+def shown(url: URL) -> str:
+    """Return the URL of a database without what may be secret in it."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 def _named(bind: Any) -> str:
     """Return what something is, never what it says: a URL holds a password."""
     return "None" if bind is None else with_article(type(bind).__name__)

@@ -6,7 +6,6 @@ Installed with hydro_hooks; loads nothing heavy. Fixtures: `hydro_events`,
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Switch tracking off before a conftest registers anything."""
     if early_config.known_args_namespace.hydro_off:
-        os.environ["TRACKING_DISABLED"] = "true"
+        patch = pytest.MonkeyPatch()
+        patch.setenv("TRACKING_DISABLED", "true")
+        early_config.add_cleanup(patch.undo)  # a run inside of another's process ends
 
 
 _WATCHED: Final = pytest.StashKey["RecordedEvents"]()

@@ -510,6 +510,24 @@ def test_carrying_what_is_no_mapping_is_refused(given: Any, what: str) -> None:
     )
 
 
+def test_a_misspelt_key_of_what_is_carried_is_told_and_the_job_runs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with carried({"raeson": "nightly", "jira_actor": "557058:x"}):
+        cause = current_cause()
+
+    assert cause == Cause(jira_actor="557058:x")
+    assert caplog.messages == [
+        "carried(): 'raeson' says nothing; the keys of a cause are reason,"
+        " github_actor, github_actor_id, jira_actor, note"
+    ]
+
+
+def test_an_id_that_is_none_is_refused_where_it_is_carried() -> None:
+    with pytest.raises(ValueError, match="github_actor_id is 'octocat'; it takes a Gi"):
+        carried({"github_actor_id": "octocat"})
+
+
 async def somebody(request: str) -> str:
     return request
 
@@ -874,11 +892,13 @@ def test_a_refused_commit_names_rows_and_place(tracked: Engine) -> None:
         session.add_all(Installation(id=key) for key in range(1, 6))
         session.commit()
 
+    place = tracked.url.set(query={}).render_as_string()
     assert re.match(
         r"5 event\(s\) \(installation 1 create, installation 2 create, installation 3"
         r" create and 2 more, at tests\.test_mistakes:\d+ in"
         r" test_a_refused_commit_names_rows_and_place\) could not be written, so"
-        r" nothing was committed: .*hydro_outbox.*; make the tables with"
+        rf" nothing was committed: .*hydro_outbox.*, in {re.escape(place)}; make the"
+        r" tables with"
         r" hydro_hooks\.create_tables\(engine\) or a migration\. Call rollback\(\)",
         str(error.value),
     )

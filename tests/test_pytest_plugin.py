@@ -282,6 +282,24 @@ def test_hydro_off_runs_an_apps_tests_without_recording(tmp_path: Path) -> None:
     assert "nothing is recorded: --hydro-off" in output
 
 
+def test_a_run_with_hydro_off_inside_of_another_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "test_app.py").write_text(
+        "import os, pytest\n"
+        "def test_outer(tmp_path):\n"
+        "    inner = tmp_path / 'test_inner.py'\n"
+        "    inner.write_text('def test_inner(): pass')\n"
+        "    assert pytest.main(['--hydro-off', str(inner)]) == 0\n"
+        "    assert 'TRACKING_DISABLED' not in os.environ\n"
+    )
+
+    output = run_pytest(tmp_path, "-q")
+
+    assert "1 passed" in output
+    assert "failed" not in output
+
+
 def test_the_plugin_may_be_named_besides(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it(hydro_events): pass\n")
 

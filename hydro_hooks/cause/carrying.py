@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from typing import Final
 
 from hydro_hooks.cause.block import because
 from hydro_hooks.cause.context import current_cause
 from hydro_hooks.cause.values import UNATTRIBUTED
+
+logger = logging.getLogger(__name__)
+
+KEYS: Final = ("reason", "github_actor", "github_actor_id", "jira_actor", "note")
+"""Of a cause as text."""
 
 
 def carry() -> dict[str, str]:
@@ -35,7 +42,8 @@ def carried(mapping: Mapping[str, str]) -> because:
     Nothing is inherited from around it: the job runs for whoever sent it.
 
     Args:
-        mapping: What `carry()` gave; other keys are ignored, missing ones are none.
+        mapping: What `carry()` gave; missing keys are none, others say nothing, which
+            is logged as a warning.
 
     Raises:
         ValueError: A value that `because()` would refuse.
@@ -48,10 +56,26 @@ def carried(mapping: Mapping[str, str]) -> because:
             ' that may have come without one: carried(job.get("cause") or {})'
         )
         raise TypeError(message)
+    unknown = sorted(str(key) for key in mapping if key not in KEYS)
+    if unknown:
+        # Not refused: a sender that is newer may know more.
+        logger.warning(
+            "carried(): %r says nothing; the keys of a cause are %s",
+            unknown[0],
+            ", ".join(KEYS),
+        )
     number = mapping.get("github_actor_id")
     return because(
         mapping.get("reason"),
-        github_actor=mapping.get("github_actor") if number is None else int(number),
+        github_actor=mapping.get("github_actor") if number is None else _id(number),
         jira_actor=mapping.get("jira_actor"),
         note=mapping.get("note"),
     )
+
+
+def _id(number: str) -> int:
+    try:
+        return int(number)
+    except (TypeError, ValueError):
+        message = f"carried(): github_actor_id is {number!r}; it takes a GitHub user id"
+        raise ValueError(message) from None

@@ -13,6 +13,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import Pool
 
+from hydro_hooks.binds import shown
 from hydro_hooks.cli.parameters import driver_remedy
 from hydro_hooks.creation import missing_tables, remedy_for
 from hydro_hooks.errors import DatabaseError
@@ -113,12 +114,11 @@ def _reason(error: SQLAlchemyError) -> str:
 
 
 def _line(url: URL, words: str) -> str:
-    shown = url.set(query={}).render_as_string(hide_password=True)
     words = _first_line(words)
     found = [url.normalized_query.get(name, ()) for name in _PASSWORDS]
     for password in filter(None, [url.password, *chain(*found)]):
         words = words.replace(str(password), "***")
-    return f"{shown}: {words}"
+    return f"{shown(url)}: {words}"
 
 
 def _first_line(words: str) -> str:

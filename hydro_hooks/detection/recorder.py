@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks import outbox, signals
 from hydro_hooks.adoption import is_before_tables
+from hydro_hooks.binds import shown
 from hydro_hooks.cause import note_transaction
 from hydro_hooks.creation import MAKE_TABLES
 from hydro_hooks.detection import rows
@@ -155,7 +156,7 @@ class Recorder:
             remedy = "What is missing has to be found in the tables"
         message = (
             f"{count} event(s) ({named}) could not be written, so {outcome}:"
-            f" {_explain(error)}. {remedy}"
+            f" {_explain(error, connection)}. {remedy}"
         )
         return RecordingError(message)
 
@@ -182,7 +183,7 @@ class Recorder:
                     " %s",
                     count,
                     named,
-                    _explain(error),
+                    _explain(error, connection),
                 )
 
     def _write(self, connection: Connection, transitions: Iterator[Transition]) -> None:
@@ -284,8 +285,10 @@ def _named(
     return count, f"{text}, at {' and '.join(places)}" if places else text
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, connection: Connection) -> str:
+    place = f"in {shown(connection.engine.url)}"
     if not isinstance(error, DBAPIError):
-        return f"{type(error).__name__}: {error}; {ASK_THE_DOCTOR}"
+        return f"{type(error).__name__}: {error}, {place}; {ASK_THE_DOCTOR}"
     is_missing = misses_table(error, [outbox_table.name])
-    return f"{words_of(error)}; {MAKE_TABLES if is_missing else ASK_THE_DOCTOR}"
+    remedy = MAKE_TABLES if is_missing else ASK_THE_DOCTOR
+    return f"{words_of(error)}, {place}; {remedy}"

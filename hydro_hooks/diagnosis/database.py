@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, DBAPIError
 
 from hydro_hooks import claims, creation, tables
+from hydro_hooks.binds import shown
 from hydro_hooks.claims.moving import copy_rows
 from hydro_hooks.claims.transactions import clock
 from hydro_hooks.diagnosis.findings import Finding, failed, passed
@@ -90,7 +91,7 @@ def _place(url: URL) -> str:
     name = url.database or ""
     if name.startswith("file:"):  # the command line opens SQLite's files that way
         url = url.set(database=unquote(urlsplit(name).path))
-    return url.set(query={}).render_as_string(hide_password=True)
+    return shown(url)
 
 
 def examine_tables(engine: Engine) -> Finding:
