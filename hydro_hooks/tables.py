@@ -291,3 +291,8 @@ request: Final = Table(
     **_TABLE_OPTIONS,
 )
 """Requests that stored at least one event, byte for byte, with their signature."""
+
+for _table in (*metadata.tables.values(), *gateway_metadata.tables.values()):
+    # A `schema_translate_map` is for the program's tables, these are where it connects:
+    # so SQLAlchemy marks what it does not translate.
+    _table._use_schema_map = False  # noqa: SLF001 - it has no public name

@@ -22,6 +22,7 @@ from linked_models import (
     stored,
     table,
 )
+from scripted_gateway import ScriptedGateway
 from sqlalchemy import (
     Boolean,
     Column,
@@ -34,6 +35,7 @@ from sqlalchemy import (
     column,
     event,
     insert,
+    inspect,
     select,
     text,
     update,
@@ -42,7 +44,8 @@ from sqlalchemy import table as light_table
 from sqlalchemy.orm import Session
 from tracked_models import Installation
 
-from hydro_hooks import because, register
+from hydro_hooks import because, create_tables, register
+from hydro_hooks.relay import Relay
 from hydro_hooks.testing import recorded
 
 PAIRS = table(Pair)
@@ -308,6 +311,25 @@ def test_an_engine_on_a_translated_schema_is_recorded_in_the_one_outbox(
         "installation.create 5: unattributed",
         "installation.disable 5: unattributed",
     ]
+
+
+def test_our_tables_are_where_an_engine_connects_whatever_it_translates(
+    session: Session, elsewhere: dict[str | None, str]
+) -> None:
+    engine = session.get_bind()
+    assert isinstance(engine, Engine)
+    tenant = engine.execution_options(schema_translate_map=elsewhere)
+
+    create_tables(tenant)
+    with Session(tenant) as other:
+        other.add(Installation(id=5))
+        other.commit()
+        told = [one.type for one in recorded(other)]
+
+    assert told == ["installation.create"]
+    assert not inspect(engine).has_table("hydro_outbox", schema=elsewhere[None])
+    with ScriptedGateway() as gateway:
+        assert Relay(tenant, gateway.settings()).drain().delivered == 1
 
 
 def _reflected(odd: Session) -> Table:

@@ -424,7 +424,7 @@ def test_the_deadline_also_holds_on_a_connection_kept_alive(
 ) -> None:
     answers = [Scripted(), DRIPPING["header"], Scripted()]
     with ScriptedGateway(answers) as gateway:
-        sink = make_sink(gateway.settings(), total_seconds=0.3)
+        sink = make_sink(gateway.settings(), total_seconds=2.0)
         answered(sink.send(MESSAGES))
 
         failed(sink.send(MESSAGES))

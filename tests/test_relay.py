@@ -429,7 +429,7 @@ def test_a_program_that_ends_settles_what_is_answered_soon(
         program.stdin.flush()
         assert program.stdout.readline() == "the program is done\n"
 
-        time.sleep(0.3)  # the interpreter is at its exit handlers
+        time.sleep(0.1)  # the interpreter is at its exit handlers
         goes_on.set()
         program.communicate(timeout=15)
 
