@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import tracked_models
+from rq import get_current_job
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from tracked_models import Installation
@@ -39,6 +40,14 @@ def add_nightly(number: int) -> None:
 def fail() -> None:
     message = "made to fail"
     raise RuntimeError(message)
+
+
+def fail_with_a_meta_of_its_own() -> None:
+    job = get_current_job()
+    assert job is not None
+    job.meta = {"page": "last"}
+    job.save_meta()  # type: ignore[no-untyped-call]  # RQ says nothing
+    fail()
 
 
 class Unloadable:

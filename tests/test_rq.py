@@ -100,9 +100,10 @@ def test_a_worker_runs_each_job_with_the_cause_that_enqueued_it(
     ("function", "arguments", "retry"),
     [
         (job_functions.fail, (), Retry(max=1)),
+        (job_functions.fail_with_a_meta_of_its_own, (), Retry(max=1)),
         (job_functions.add, (job_functions.Unloadable(),), None),
     ],
-    ids=["tried again", "cannot be loaded"],
+    ids=["tried again", "replaces meta", "cannot be loaded"],
 )
 def test_a_job_that_fails_keeps_its_cause_and_calls_back_with_it(
     queue: Queue,

@@ -37,8 +37,13 @@ class CauseJob(Job):
 
     def perform(self) -> Any:
         """Run it; as RQ's own."""
+        given = self.meta.get(KEY)
         with self._in_job():
-            return super().perform()
+            try:
+                return super().perform()
+            finally:
+                if given is not None:  # for its callbacks, and where it is tried again
+                    self.meta = {KEY: given, **self.meta}
 
     @property
     def success_callback(self) -> Any:
