@@ -39,6 +39,10 @@ from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import Place, Subject
 
+_SILENT: Final = "skip_user_error_events"
+"""SQLAlchemy's option for the errors that its reflection of MariaDB expects. It leaves
+it on the program's connection, and nothing would be told of failures any more."""
+
 _NOT_KNOWN: Final[tuple[Part, ...]] = (None,)  # type: ignore[assignment]
 
 
@@ -98,6 +102,9 @@ class Statements:
             context: SQLAlchemy's execution context of it.
             executemany: Whether `parameters` are several sets.
         """
+        is_silent = connection.get_execution_options().get(_SILENT)
+        if is_silent and not statement.startswith(("SHOW ", "DESCRIBE ")):
+            connection.execution_options(**{_SILENT: False})
         if OURS in context.execution_options:
             return
         compiled = context.compiled
