@@ -21,11 +21,11 @@ import contextlib
 from typing import Any, Final
 
 from alembic import context
-from alembic.autogenerate import comparators, renderers
+from alembic.autogenerate import renderers
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 from alembic.operations.ops import UpgradeOps
-from alembic.util import DispatchPriority
+from alembic.util import PriorityDispatchResult
 from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 
 from hydro_hooks import adoption, creation
@@ -241,8 +241,7 @@ def _refuse_events(connection: Connection) -> None:
         raise DatabaseError(message)
 
 
-@comparators.dispatch_for("schema", priority=DispatchPriority.LAST)
-def _compare(found: AutogenContext, upgrade: UpgradeOps, _schemas: object) -> None:
+def compare(found: AutogenContext, upgrade: UpgradeOps) -> PriorityDispatchResult:
     """Put one line of ours in the place of what Alembic makes of our tables."""
     upgrade.ops = [
         op for op in upgrade.ops if getattr(op, "table_name", None) not in _OURS
@@ -250,33 +249,41 @@ def _compare(found: AutogenContext, upgrade: UpgradeOps, _schemas: object) -> No
     wanted = found.metadata or []
     all_wanted = [wanted] if isinstance(wanted, MetaData) else wanted
     if not any(outbox.name in one.tables for one in all_wanted):
-        return
+        return PriorityDispatchResult.CONTINUE
     assert found.connection is not None  # noqa: S101 - autogenerate looks at a database
     version = creation.stored_version(found.connection)
     if version is None:
         upgrade.ops.append(CreateHydroTables())
     for number in range((version or creation.LATEST) + 1, creation.LATEST + 1):
         upgrade.ops.append(UpgradeHydroTables(number))
+    return PriorityDispatchResult.CONTINUE
 
 
 @renderers.dispatch_for(CreateHydroTables)
-def _render_create(_context: AutogenContext, _op: CreateHydroTables) -> str:
-    return "op.create_hydro_tables()"
+def _render_create(context: AutogenContext, _op: CreateHydroTables) -> str:
+    return _rendered(context, "create_hydro_tables()")
 
 
 @renderers.dispatch_for(DropHydroTables)
-def _render_drop(_context: AutogenContext, _op: DropHydroTables) -> str:
-    return "op.drop_hydro_tables()  # refuses while they hold events"
+def _render_drop(context: AutogenContext, _op: DropHydroTables) -> str:
+    refuses = "  # refuses while they hold events"
+    return _rendered(context, "drop_hydro_tables()") + refuses
 
 
 @renderers.dispatch_for(UpgradeHydroTables)
-def _render_upgrade(_context: AutogenContext, op: UpgradeHydroTables) -> str:
-    return f"op.upgrade_hydro_tables({op.version})"
+def _render_upgrade(context: AutogenContext, op: UpgradeHydroTables) -> str:
+    return _rendered(context, f"upgrade_hydro_tables({op.version})")
 
 
 @renderers.dispatch_for(DowngradeHydroTables)
-def _render_downgrade(_context: AutogenContext, op: DowngradeHydroTables) -> str:
-    return f"op.downgrade_hydro_tables({op.version})"
+def _render_downgrade(context: AutogenContext, op: DowngradeHydroTables) -> str:
+    return _rendered(context, f"downgrade_hydro_tables({op.version})")
+
+
+def _rendered(context: AutogenContext, call: str) -> str:
+    # The migration has what it needs, whatever becomes of env.py.
+    context.imports.add(f"import {__name__}")
+    return f"op.{call}"
 
 
 def _migrates_without_tables(connection: Connection) -> bool:
