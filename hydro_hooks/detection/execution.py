@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Table
+from sqlalchemy.exc import DBAPIError
 
 from hydro_hooks.detection import origin, rows
 from hydro_hooks.detection.following import Following
@@ -78,11 +80,9 @@ class Execution:
         for one in self._followed:
             is_delete = one.part.kind is Kind.DELETE
             deleted = parents(one.part.table) if parents and is_delete else {}
-            try:
+            with self._following(one):
                 one.begin(connection, deleted)
                 begun.append(one)
-            except NotFollowedError as error:
-                self._problems.append(([one.part.table], str(error)))
         self._followed = begun
 
     def count(self, rowcount: int) -> None:
@@ -98,7 +98,8 @@ class Execution:
             result: SQLAlchemy's, where there is one.
         """
         for one in self._followed:
-            one.end(connection, self._rowcount, result)
+            with self._following(one):
+                one.end(connection, self._rowcount, result)
         for tables, problem in self._problems:
             self._warn(tables, problem)
 
@@ -109,6 +110,23 @@ class Execution:
                 one.failed(connection)
         except Exception:  # the program's own error is on its way
             logger.exception("What a failed statement has kept could not be read")
+
+    @contextmanager
+    def _following(self, one: Following) -> Iterator[None]:
+        """Let the program's statement go on where what is read cannot be understood."""
+        try:
+            yield
+        except NotFollowedError as error:
+            problem = str(error)
+        except DBAPIError:
+            raise
+        except Exception as error:
+            # Without what it says, which may quote a value.
+            kind = type(getattr(error, "orig", None) or error).__name__
+            problem = f"a value of a row cannot be read by its column's type ({kind})"
+        else:
+            return
+        self._problems.append(([one.part.table], problem))
 
     def _warn(self, tables: Sequence[Table], problem: str) -> None:
         """Say loudly that a statement is not followed."""

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-from uuid import UUID
+from typing import Any
 
 from sqlalchemy import Connection
 
-from hydro_hooks.detection import counters, dependants, late, outcome, rows
+from hydro_hooks.detection import (
+    counters,
+    dependants,
+    late,
+    outcome,
+    rows,
+    stored_keys,
+)
 from hydro_hooks.detection.connections import (
     MARIADB,
     is_read_committed,
@@ -28,9 +34,6 @@ from hydro_hooks.detection.transactions import GONE, Known
 from hydro_hooks.fields import Field
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp, State, Subject, Values
-
-_EXACT: Final = frozenset({int, UUID})
-"""Types of keys that are equal only to themselves; text may be folded, or padded."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -147,7 +150,7 @@ class FollowingChange(Following):
                 for parameters in self.parameters
                 for key in matching.named_keys(parameters)
             }
-            if all(type(value) in _EXACT for key in named for value in key):
+            if all(stored_keys.is_exact(tracked, key) for key in named):
                 found = rows.read(connection, tracked, list(named), lock, self.place)
                 for key, row in found.items():
                     yield named[key], key, row, ()
@@ -168,7 +171,9 @@ class FollowingChange(Following):
         for parameters in self.parameters:
             named = self.matching.keys(connection, parameters, self.place)
             keys = [tracked.key(key) for key in named]
-            found = rows.read(connection, tracked, keys, Lock.UPDATE, self.place)
+            found = rows.read_as_stored(
+                connection, tracked, keys, Lock.UPDATE, self.place
+            )
             for key, row in found.items():
                 yield parameters, key, row, ()
 

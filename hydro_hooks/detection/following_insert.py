@@ -167,6 +167,10 @@ class FollowingInsert(Following):
             met = row.met(connection, tracked, self.given, Lock.NONE, self.place)
             asked.update(dict.fromkeys(met))
         stored = stored_keys.as_stored(connection, tracked, asked, Lock.OWN, self.place)
+        for key, its in stored.items():
+            stamp = self.stamps.get(Subject(tracked.association, key, self.place))
+            if stamp is not None and key != its:
+                self.stamps[Subject(tracked.association, its, self.place)] = stamp
         if not row.meets and count == len(keys):  # each was inserted
             self._warn_of_lost(len(asked) - len(stored), count)
         asked = dict.fromkeys([*stored.values(), *self._held(tracked)])

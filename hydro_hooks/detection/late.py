@@ -196,7 +196,7 @@ def _met_now(
     place = following.place
     if named:
         keys = [subject.key for subject in named]
-        return rows.read(connection, tracked, keys, Lock.OWN, place).items()
+        return rows.read_as_stored(connection, tracked, keys, Lock.OWN, place).items()
     [parameters] = following.parameters
     found = matching.found(connection, tracked, parameters, Lock.NONE, place)
     return ((key, row) for key, row, _ in found)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     select,
+    type_coerce,
 )
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, BooleanClauseList, Grouping
@@ -209,7 +210,10 @@ def _new_value(
         if value is not None:
             name = name_of_value(column, value, names)
         return bindparam(PREFIX + name, type_=column.type), {name: False}
-    return named(value, names), dict(parameters_in(value, names))
+    # As the column will give it back, whatever the expression is of.
+    return type_coerce(named(value, names), column.type), dict(
+        parameters_in(value, names)
+    )
 
 
 def _has_select(where: ColumnElement[Any] | None) -> bool:

@@ -121,6 +121,18 @@ def _read(
     return found
 
 
+def read_as_stored(
+    connection: Connection,
+    tracked: TrackedModel,
+    keys: Sequence[Key],
+    lock: Lock,
+    place: Place | None,
+) -> dict[Key, Found]:
+    """Return the rows that there are, by the keys that the database has for them."""
+    statement = _select_by_key(tracked, lock_here(connection, lock))
+    return dict(_rows(connection, statement, tracked, keys, place))
+
+
 def read_as_spelled(
     connection: Connection,
     tracked: TrackedModel,
@@ -129,8 +141,8 @@ def read_as_spelled(
 ) -> dict[Key, Found]:
     """Return the rows that have these very keys, not only keys that count as equal."""
     asked = set(keys)
-    found = _rows(connection, _select_by_key(tracked, Lock.NONE), tracked, keys, place)
-    return {key: row for key, row in found if key in asked}
+    found = read_as_stored(connection, tracked, keys, Lock.NONE, place)
+    return {key: row for key, row in found.items() if key in asked}
 
 
 def _rows(

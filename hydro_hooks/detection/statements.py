@@ -17,7 +17,7 @@ from sqlalchemy.engine import ExceptionContext, ExecutionContext
 from sqlalchemy.engine.interfaces import Compiled, ExecuteStyle
 
 from hydro_hooks.adoption import is_before_tables
-from hydro_hooks.detection import raw_sql, rows, sql_text, stamps
+from hydro_hooks.detection import raw_sql, rows, sql_text, stamps, stored_keys
 from hydro_hooks.detection.compiled_parts import inner, parts_of
 from hydro_hooks.detection.connections import MARIADB, has_rolled_back
 from hydro_hooks.detection.execution import (
@@ -32,12 +32,13 @@ from hydro_hooks.detection.following_insert import FollowingInsert
 from hydro_hooks.detection.links import Links
 from hydro_hooks.detection.parts import Kind, Part
 from hydro_hooks.detection.reach import Reach
+from hydro_hooks.detection.rows import Lock
 from hydro_hooks.detection.stamps import Stamps
 from hydro_hooks.detection.text_parts import named_in, text_parts
 from hydro_hooks.detection.transactions import TransactionLog, TransactionLogs
 from hydro_hooks.detection.unit_of_work import UnitOfWork
 from hydro_hooks.outbox import OURS
-from hydro_hooks.transition import Place, Subject
+from hydro_hooks.transition import Place, Stamp, Subject
 
 _SILENT: Final = "skip_user_error_events"
 """SQLAlchemy's option for the errors that its reflection of MariaDB expects. It leaves
@@ -230,7 +231,9 @@ class Statements:
         for part in parts:
             if part.problem is None:
                 sets = context.compiled_parameters
-                followed.append(self._follow(log, part, place, sets, is_flush=is_flush))
+                followed.append(
+                    self._follow(connection, log, part, place, sets, is_flush=is_flush)
+                )
             else:
                 problems.append(([part.table], part.problem))
         execution = Execution(log, self._reach, followed, problems)
@@ -240,6 +243,7 @@ class Statements:
 
     def _follow(
         self,
+        connection: Connection,
         log: TransactionLog,
         part: Part,
         place: Place | None,
@@ -255,16 +259,26 @@ class Statements:
             "parameters": parameters,
             "stamp": stamps.now(),
             "is_flush": is_flush,
-            "stamps": {
-                Subject(tracked.association, tracked.key(key), place): stamp
-                for key, stamp in self._links.of(part.table).items()
-                for tracked in part.tracked
-            },
+            "stamps": self._stamps_of_links(connection, part, place),
         }
         if part.inserting is not None:
             return FollowingInsert(row=part.inserting, **known)
         assert part.matching is not None  # noqa: S101 - it has no problem
         return FollowingChange(matching=part.matching, **known)
+
+    def _stamps_of_links(
+        self, connection: Connection, part: Part, place: Place | None
+    ) -> dict[Subject, Stamp]:
+        """Return who links objects by rows of the table, or takes them apart."""
+        links = self._links.of(part.table)
+        found: dict[Subject, Stamp] = {}
+        for tracked in part.tracked if links else ():
+            its = {tracked.key(key): stamp for key, stamp in links.items()}
+            stored = stored_keys.as_stored(connection, tracked, its, Lock.NONE, place)
+            for key, stamp in its.items():
+                subject = Subject(tracked.association, stored.get(key, key), place)
+                found[subject] = stamp
+        return found
 
     def _end(
         self,
@@ -304,7 +318,7 @@ class Statements:
             problems.append((tables, "its form is not understood"))
         else:
             for part, place in text_parts(connection, sql, raw, named, self._reach):
-                followed.append(self._follow(log, part, place, sets))
+                followed.append(self._follow(connection, log, part, place, sets))
         if followed or problems:
             execution = Execution(
                 log, self._reach, followed, problems, commits=commits, is_text=True

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection, select
 
@@ -16,6 +18,14 @@ from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Key, Lock
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Place
+
+_EXACT: Final = frozenset({int, UUID})
+"""Types of keys that are equal only to themselves; text may be folded, or padded."""
+
+
+def is_exact(tracked: TrackedModel, key: Key) -> bool:
+    """Return whether a statement that names a key meets only a row of that very key."""
+    return tracked.gives_back(key) and all(type(value) in _EXACT for value in key)
 
 
 def as_stored(

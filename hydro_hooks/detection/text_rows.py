@@ -91,10 +91,16 @@ class TextRows:
                 continue
             is_known, value = _value(token, self._raw, parameters)
             if is_known:
-                with contextlib.suppress(TypeError, ValueError):  # another spelling
-                    if isinstance(value, str):
+                # Another spelling is not known; a type raises what it likes.
+                with contextlib.suppress(Exception):
+                    if isinstance(value, _AS_DRIVERS_GIVE):
                         [value] = typed[column]([value])
                     yield column, value
+
+
+_AS_DRIVERS_GIVE: Final = (str, int, float, bytes, bytearray, memoryview)
+"""Of values in SQL text: what a column's type turns into the program's, as it does with
+what it reads. Dates and the like are the program's already."""
 
 
 def _is_computed(token: Token | None) -> bool:
