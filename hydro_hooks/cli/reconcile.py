@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +23,7 @@ from hydro_hooks.cli.terminal import (
     write,
     write_json,
 )
-from hydro_hooks.errors import ConfigurationError, with_article
+from hydro_hooks.errors import ConfigurationError, HydroHooksError, with_article
 from hydro_hooks.reconcile import Difference, Reconciliation
 from hydro_hooks.registration import Hooks
 from hydro_hooks.settings import Settings
@@ -64,7 +67,7 @@ def reconcile(app: str, database: URL, *, record: bool, as_json: bool) -> None:
       hydro-hooks reconcile --app jira_app.hooks:track_customers --database sqlite:///app.db
     \b
     Exit codes: 0 nothing differed, 1 something differed (recorded or not) or it failed,
-    2 wrong usage.
+    2 wrong usage. Rows that another transaction holds count as differing.
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     hooks = _hooks_in(app)
     if record and Settings.from_env().is_disabled:
@@ -83,10 +86,14 @@ def reconcile(app: str, database: URL, *, record: bool, as_json: bool) -> None:
             for difference in run.run():
                 with line.away():
                     _tell(difference, as_json=as_json)
+        except KeyboardInterrupt:
+            line.clear()
+            _conclude(run, end="interrupted: what it recorded stays, run it again")
+            raise
         finally:
             line.clear()
     _conclude(run)
-    if run.differing:
+    if run.differing or run.held:
         raise click.exceptions.Exit(DIFFERED)
 
 
@@ -131,22 +138,23 @@ def _tell(difference: Difference, *, as_json: bool) -> None:
     )
 
 
-def _conclude(run: Reconciliation) -> None:
+def _conclude(run: Reconciliation, end: str = "") -> None:
     if not run.differing:
-        told = "nothing differs"
+        told = "what differs is held" if run.held else "nothing differs"
     else:
         told = counted(run.differing, "differs", "differ")
         told += "; recorded now" if run.is_recording else "; --record records it"
     compared = "row or recorded subject" if run.compared == 1 else "rows and subjects"
-    say(f"{run.compared:,} {compared} compared: {told}")
+    say(f"{run.compared:,} {compared} compared: {told}{f'; {end}' if end else ''}")
     if run.held:
         held = counted(run.held, "row is", "rows are")
         say(f"{held} left to the next run: another transaction holds them")
     if run.unreadable:
-        count = counted(run.unreadable, "recorded subject", "recorded subjects")
+        count = counted(run.unreadable, "subject", "subjects")
         say(
-            f"of {count} the row could not be looked up, as there is no way back from"
-            " the text of its key: whether it is deleted is not known"
+            f"of {count} the row could not be looked up, as the text of its key leads"
+            " to none, or to one that is stored otherwise: whether it is deleted is not"
+            " known, and nothing was recorded of it"
         )
 
 
@@ -155,22 +163,34 @@ def _hooks_in(place: str) -> Hooks:
 
     Raises:
         click.BadParameter: There is no such thing, or it is something else.
+        ConfigurationError: The app fails by itself.
     """
     module, _, path = place.partition(":")
     if not module or not path:
         message = f"{place!r} is not MODULE:HOOKS; give one such as app.hydro:hooks"
         raise click.BadParameter(message, param_hint="--app")
     sys.path.insert(0, str(Path.cwd()))
-    try:
-        # Any: whatever the module has under that name.
-        found: Any = importlib.import_module(module)
-        for name in path.split("."):
+    with _telling(f"importing {module}"):
+        try:
+            # Any: whatever the module has under that name.
+            found: Any = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise
+            message = (
+                f"{place!r}: {error}; it is looked for in this directory and in those"
+                " of PYTHONPATH"
+            )
+            raise click.BadParameter(message, param_hint="--app") from error
+    for name in path.split("."):
+        try:
             found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        message = f"{place!r}: {error}"
-        raise click.BadParameter(message, param_hint="--app") from error
+        except AttributeError as error:
+            message = f"{place!r}: {error}"
+            raise click.BadParameter(message, param_hint="--app") from error
     if callable(found):
-        found = found()
+        with _telling(f"calling {place}"):
+            found = found()
     if not isinstance(found, Hooks):
         message = (
             f"{place!r} is {with_article(type(found).__name__)}; name what register()"
@@ -178,3 +198,30 @@ def _hooks_in(place: str) -> Hooks:
         )
         raise click.BadParameter(message, param_hint="--app")
     return found
+
+
+@contextmanager
+def _telling(deed: str) -> Iterator[None]:
+    """Tell of an app that fails by itself what failed, and where.
+
+    Raises:
+        ConfigurationError: It did.
+    """
+    try:
+        yield
+    except (HydroHooksError, click.ClickException):
+        raise
+    except Exception as error:
+        message = f"{deed} failed: {type(error).__name__}: {error}{_place_of(error)}"
+        raise ConfigurationError(message) from error
+
+
+def _place_of(error: Exception) -> str:
+    """Return where in the app it was raised, if it was there."""
+    own = (__file__, importlib.__file__, "<")
+    places = [
+        f", at {frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(own) and "site-packages" not in frame.filename
+    ]
+    return places[-1] if places else ""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, Dialect, select
 
 from hydro_hooks import outbox, signals
 from hydro_hooks.detection import rows
-from hydro_hooks.detection.rows import Found, Key
+from hydro_hooks.detection.rows import Found, Key, Lock
 from hydro_hooks.event import Event, key_as_text
 from hydro_hooks.journal import PAGE, Standing, last_events, standings
 from hydro_hooks.models import TrackedModel
@@ -43,6 +44,18 @@ class Look:
         return State.ABSENT if self.standing is None else self.standing.state
 
 
+class Page(NamedTuple):
+    """Some of a table's rows, in their order.
+
+    Args:
+        rows: What they are.
+        last: Where the last one stands; None: there is none.
+    """
+
+    rows: dict[Key, Found]
+    last: Key | None
+
+
 class Comparison:
     """The comparison of one model's table with what is recorded.
 
@@ -50,6 +63,11 @@ class Comparison:
         tracked: The model.
         since: When nothing was missing, UTC, if that is known.
         dialect: Of the database.
+
+    Attributes:
+        not_found: Rows, by key as text, that are not found by that key: they are stored
+            otherwise than their type writes it. They cannot be locked, and nobody can
+            tell when they are gone.
     """
 
     def __init__(
@@ -58,20 +76,54 @@ class Comparison:
         self.tracked = tracked
         self._since = since
         self._columns = tracked.mapper.primary_key
+        self.not_found: set[str] = set()
         self._bound = binders(self._columns, dialect)
+        self._order = in_order(self._columns, dialect)
         self._select = (
             select(*rows.columns_of(tracked))
             .select_from(tracked.mapper.persist_selectable)
-            .order_by(*in_order(self._columns))
+            .order_by(*self._order)
         )
 
-    def rows_after(self, connection: Connection, last: Key | None) -> dict[Key, Found]:
+    def page_after(self, connection: Connection, last: Key | None) -> Page:
         """Return the next page of the table's rows, in the order of their keys."""
-        statement = self._select.limit(PAGE)
+        statement = self._select.add_columns(*self._order).limit(PAGE)
         if last is not None:
-            statement = statement.where(is_after(self._columns, last))
-        found = connection.execute(statement, execution_options=rows.options(None))
-        return dict(rows.found_in(self.tracked, found))
+            statement = statement.where(is_after(self._order, last))
+        result = connection.execute(statement, execution_options=rows.options(None))
+        found = result.fetchall()
+        page = dict(rows.found_in(self.tracked, found))
+        stored = [tuple(row[-len(self._order) :]) for row in found]
+        self._note_not_found(connection, list(page), stored)
+        return Page(page, stored[-1] if stored else None)
+
+    def _note_not_found(
+        self, connection: Connection, keys: list[Key], stored: list[Key]
+    ) -> None:
+        doubted = [
+            key
+            for key, its in zip(keys, stored, strict=False)
+            if its != self._as_bound(key)
+        ]
+        if doubted:
+            there = self._found_by_key(connection, doubted)
+            self.not_found.update({key_as_text(key) for key in doubted} - there.keys())
+
+    def _as_bound(self, key: Key) -> Key:
+        return tuple(
+            value if bind is None else bind(value)
+            for bind, value in zip(self._bound, key, strict=True)
+        )
+
+    def _found_by_key(
+        self, connection: Connection, keys: list[Key]
+    ) -> dict[str, Found]:
+        """Return the rows that these keys lead to, by key as text.
+
+        Keys may be objects that are equal to nothing but themselves.
+        """
+        found = rows.read_as_stored(connection, self.tracked, keys, Lock.NONE, None)
+        return {key_as_text(key): row for key, row in found.items()}
 
     def locked(self, connection: Connection, keys: list[Key]) -> dict[Key, Found]:
         """Return the rows of these keys that nobody else holds, and hold them."""
@@ -81,7 +133,11 @@ class Comparison:
         found = connection.execute(
             statement, {"keys": chunk}, execution_options=rows.options(None)
         )
-        return dict(rows.found_in(self.tracked, found))
+        asked = {key_as_text(key): key for key in keys}
+        return {
+            asked.get(key_as_text(key), key): row
+            for key, row in rows.found_in(self.tracked, found)
+        }
 
     def differing(
         self, connection: Connection, found: dict[Key, Found]
@@ -95,8 +151,12 @@ class Comparison:
         """Return those of the keys that have no row, though they are recorded."""
         known = self._standings(connection, keys)
         alive = [key for key, one in known.items() if one.state is not State.ABSENT]
-        found = rows.read_as_spelled(connection, self.tracked, alive, None)
-        return {key: Look(None, known[key]) for key in alive if key not in found}
+        there = self._found_by_key(connection, alive)
+        return {
+            key: Look(None, known[key])
+            for key in alive
+            if key_as_text(key) not in there
+        }
 
     def differences(self, looks: dict[Key, Look]) -> dict[Key, Difference]:
         """Return what is told of subjects that differ."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from enum import EnumType
 from typing import Any
 
 from sqlalchemy import (
@@ -11,39 +12,55 @@ from sqlalchemy import (
     Dialect,
     Enum,
     String,
-    TypeDecorator,
     and_,
     cast,
     literal,
     or_,
+    type_coerce,
 )
+from sqlalchemy.types import NullType, TypeEngine
 
 from hydro_hooks.detection.rows import Key
 from hydro_hooks.event import SHORTENED, key_as_text
 
 
-def is_after(columns: Sequence[ColumnElement[Any]], key: Key) -> ColumnElement[bool]:
-    """Return the condition that a row comes after a key, column by column.
-
-    Not as a comparison of tuples, for which MariaDB uses no index.
-    """
-    value = literal(key[0], columns[0].type)
-    first, last = in_order([columns[0], value])
-    beyond: ColumnElement[bool] = first > last
-    if not columns[1:]:
-        return beyond
-    return or_(beyond, and_(first == last, is_after(columns[1:], key[1:])))
-
-
-def in_order(columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+def in_order(
+    columns: Sequence[ColumnElement[Any]], dialect: Dialect
+) -> list[ColumnElement[Any]]:
     """Return by what rows are ordered, so that keys compare as they are ordered.
 
-    MariaDB orders an ENUM by its number, and compares it by its text.
+    As the database has it, not the columns' types: a row that another program wrote may
+    be stored otherwise than its type would write it. MariaDB orders an ENUM by its
+    number, and compares it by its text.
     """
     return [
-        cast(column, String) if isinstance(column.type, Enum) else column
+        type_coerce(
+            cast(column, String) if _is_enum(column.type, dialect) else column,
+            NullType(),
+        )
         for column in columns
     ]
+
+
+def _is_enum(kind: TypeEngine[Any], dialect: Dialect) -> bool:
+    # What a variant, or a type of the program's own, is in the end tells its DDL.
+    return isinstance(kind, Enum) or kind.compile(dialect).startswith("ENUM")
+
+
+def is_after(ordered: Sequence[ColumnElement[Any]], last: Key) -> ColumnElement[bool]:
+    """Return the condition that a row comes after another, column by column.
+
+    Not as a comparison of tuples, for which MariaDB uses no index.
+
+    Args:
+        ordered: `in_order()` of the key's columns.
+        last: What they are in the other row.
+    """
+    first, value = ordered[0], literal(last[0], NullType())
+    beyond: ColumnElement[bool] = first > value
+    if not ordered[1:]:
+        return beyond
+    return or_(beyond, and_(first == value, is_after(ordered[1:], last[1:])))
 
 
 def binders(
@@ -69,7 +86,7 @@ def key_in(
         text: The event's.
         columns: Of the key.
         bound: Their `binders()`, which have to take it.
-        like: A key that was read: of its classes are those whose types do not say.
+        like: A key that was read: of its classes are all.
     """
     try:
         parts = [text] if len(columns) == 1 else json.loads(text)
@@ -91,15 +108,17 @@ def _parsed(column: ColumnElement[Any], part: Any, like: Any) -> Any:
     """Return a part of a key as its column's type has it.
 
     Raises:
-        TypeError, ValueError, ArithmeticError: It is no such value.
+        Exception: It is no such value.
     """
-    if like is not None and isinstance(column.type, TypeDecorator):
-        kind: Any = type(like)  # which it need not say, or says of what it stores
+    if like is not None:
+        kind: Any = type(like)  # which the type need not say, or says of what it stores
     else:
         try:
             kind = column.type.python_type
         except NotImplementedError:
             kind = str
+    if isinstance(kind, EnumType):
+        return next(one for one in list[Any](kind) if str(one) == part)
     if isinstance(part, kind):
         return part
     return getattr(kind, "fromisoformat", kind)(part)

@@ -48,8 +48,8 @@ class Reconciliation:
         differing: Differences so far.
         held: Differing rows that are left to the next run: another transaction held
             them.
-        unreadable: Recorded subjects whose row cannot be looked up, as there is no way
-            back from an event's text to their key.
+        unreadable: Subjects whose row cannot be looked up: there is no way back from
+            an event's text to their key, or the database does not find it by that.
     """
 
     engine: Engine
@@ -85,22 +85,27 @@ class Reconciliation:
 
     def _pages(self, comparison: Comparison) -> Iterator[dict[Key, Look]]:
         """Yield what differs, page by page: first of the rows, then of those gone."""
+        like: Key | None = None
         last: Key | None = None
         while True:
             with _snapshot(self.engine) as connection:
-                found = comparison.rows_after(connection, last)
-                looks = comparison.differing(connection, found)
-            if not found:
+                page = comparison.page_after(connection, last)
+                looks = comparison.differing(connection, page.rows)
+            if not page.rows:
                 break
-            if last in found:
-                raise DatabaseError(_stands_still(comparison.tracked, last))
-            last = next(reversed(found))
-            self.compared += len(found)
+            newest = next(reversed(page.rows))
+            if page.last == last:
+                raise DatabaseError(_stands_still(comparison.tracked, newest))
+            like, last = newest, page.last
+            self.compared += len(page.rows)
             yield looks
         told: set[Key] = set()
         for subject_ids in subjects(self.engine, comparison.tracked.association):
             keys = [
-                key for text in subject_ids if (key := comparison.key_in(text, last))
+                key
+                for text in subject_ids
+                if text not in comparison.not_found
+                and (key := comparison.key_in(text, like))
             ]
             self.unreadable += len(subject_ids) - len(keys)
             self.compared += len(keys)
@@ -116,7 +121,17 @@ class Reconciliation:
             self.differing += len(looks)
             yield from comparison.differences(looks).values()
             return
-        keys = list(looks)
+        # One that is not found by its key cannot be locked: it is told, no more.
+        lost = {
+            key: look
+            for key, look in looks.items()
+            if look.row is not None and key_as_text(key) in comparison.not_found
+        }
+        self.differing += len(lost)
+        # The others are counted among what is recorded.
+        self.unreadable += sum(look.standing is None for look in lost.values())
+        yield from comparison.differences(lost).values()
+        keys = [key for key in looks if key not in lost]
         for start in range(0, len(keys), LOCKED):
             part = {key: looks[key] for key in keys[start : start + LOCKED]}
             found = self._recorded(comparison, part)
@@ -162,8 +177,7 @@ def _stands_still(tracked: TrackedModel, key: Key) -> str:
     return (
         f"the rows of {tracked.model.__name__} have no order to be read in: those after"
         f" key {key_as_text(key)} begin with itself, so the database holds it otherwise"
-        " than its type writes it (a float, or a date written by another program);"
-        " what comes after it was not compared"
+        " than it gives it back (a float); what comes after it was not compared"
     )
 
 
