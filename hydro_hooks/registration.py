@@ -121,7 +121,7 @@ def register(*models: TrackedModel, on_failure: OnFailure = "raise") -> Hooks:
             tracked already with another meaning; a variable that `because()` would
             refuse.
     """
-    if on_failure not in {"raise", "log"}:
+    if on_failure not in ("raise", "log"):
         message = f"register(): on_failure is {on_failure!r}; give 'raise' or 'log'"
         raise ConfigurationError(message)
     _refuse_others(models)
@@ -223,12 +223,20 @@ class _Registry:
         for handle in self._handles:
             if len(handle.models) == len(models) and all(
                 mine.is_same_as(theirs)
-                for mine, theirs in zip(models, handle.models, strict=True)
+                for mine, theirs in zip(
+                    sorted(models, key=_association),
+                    sorted(handle.models, key=_association),
+                    strict=True,
+                )
             ):
                 return handle
         registered = [one for handle in self._handles for one in handle.models]
         refuse_clashes(models, registered)
         return None
+
+
+def _association(tracked: TrackedModel) -> str:
+    return tracked.association
 
 
 _registry: Final = _Registry()

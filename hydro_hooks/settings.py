@@ -9,13 +9,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from hydro_hooks.errors import ConfigurationError
+from hydro_hooks.errors import ConfigurationError, with_article
 
 DEFAULT_APP: Final = "jira-integration"
 DEFAULT_SCHEMA: Final = "jira.v1.Action"
@@ -59,6 +59,11 @@ class Settings:
     is_disabled: bool = False
 
     def __post_init__(self) -> None:
+        refuse_text("secrets", self.secrets)
+        if self.base_url is not None and not isinstance(self.base_url, str):
+            kind = type(self.base_url).__name__
+            message = f"HYDRO_BASE_URL is {with_article(kind)}; give the URL as text"
+            raise ConfigurationError(message)
         if not self.app or not self.app.isascii() or not self.app.isprintable():
             message = f"HYDRO_APP is {self.app!r}; give the app's name in ASCII letters"
             raise ConfigurationError(message)
@@ -138,6 +143,25 @@ class Settings:
             )
             raise ConfigurationError(message)
         return config
+
+
+def refuse_text(name: str, values: object) -> None:
+    """Raise `ConfigurationError` unless it is a collection of texts, not one text.
+
+    Args:
+        name: Of the argument.
+        values: What was given, which the message does not tell: it may be a secret.
+    """
+    kind = type(values).__name__
+    if isinstance(values, Collection) and not isinstance(values, (str, bytes)):
+        kinds = [type(one).__name__ for one in values if not isinstance(one, str)]
+        if not kinds:
+            return
+        kind = f"collection with {with_article(kinds[0])} in it"
+    message = (
+        f"{name} is {with_article(kind)}; give a tuple of texts, such as (secret,)"
+    )
+    raise ConfigurationError(message)
 
 
 def _properties(path: str) -> dict[str, str]:

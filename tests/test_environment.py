@@ -71,6 +71,7 @@ def test_an_actor_of_digits_is_a_numeric_id(monkeypatch: pytest.MonkeyPatch) -> 
     ("name", "value", "problem"),
     [
         ("HYDRO_REASON", "x" * 201, "HYDRO_REASON has 201 characters; at most 200"),
+        ("HYDRO_GITHUB_ACTOR", "@", "is empty; give some text, or unset it"),
         ("HYDRO_GITHUB_ACTOR", "0", "HYDRO_GITHUB_ACTOR is 0; a GitHub user id is"),
     ],
 )

@@ -74,8 +74,10 @@ from hydro_hooks import (
     tables,
     track,
 )
+from hydro_hooks import recorded as recorded_signal
 from hydro_hooks.relay import Relay
 from hydro_hooks.testing import capture_events, recorded
+from hydro_hooks.testing.gateway import LocalGateway
 from hydro_hooks.web import pages
 
 
@@ -526,6 +528,69 @@ def test_a_misspelt_key_of_what_is_carried_is_told_and_the_job_runs(
 def test_an_id_that_is_none_is_refused_where_it_is_carried() -> None:
     with pytest.raises(ValueError, match="github_actor_id is 'octocat'; it takes a Gi"):
         carried({"github_actor_id": "octocat"})
+
+
+@pytest.mark.parametrize("given", [True, ["583231"]])
+def test_an_id_of_another_kind_is_refused_where_it_is_carried(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"github_actor_id is .*; it takes a GitHub"):
+        carried({"github_actor_id": given})
+
+
+def test_an_asynchronous_block_is_told_to_be_a_plain_one() -> None:
+    async def handle() -> None:
+        async with because("jira webhook"):
+            raise AssertionError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(TypeError, match="write `with because"):
+            asyncio.run(handle())
+        gc.collect()
+
+
+def test_a_signal_that_is_called_says_what_it_is(engine: Engine) -> None:
+    with pytest.raises(TypeError, match=r"hydro_hooks\.recorded is a signal.*testing"):
+        recorded_signal(engine)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"secrets": "s3cret"}, "secrets is a str; give a tuple of texts"),
+        ({"secrets": (b"s3cret",)}, "secrets is a collection with a bytes in it"),
+        ({"base_url": 5}, "HYDRO_BASE_URL is an int; give the URL as text"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_and_not_shown(
+    given: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(problem)) as refusal:
+        Settings(**given)
+    assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["secrets", "apps"])
+def test_a_gateway_for_tests_wants_collections(name: str) -> None:
+    given: Any = {name: "s3cret"}
+    with pytest.raises(ConfigurationError, match=f"{name} is a str"):
+        LocalGateway(**given)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [lambda it: it.url, lambda it: it.events()],
+    ids=["url", "events"],
+)
+def test_a_gateway_for_tests_says_that_it_listens_in_its_block(
+    ask: Callable[[LocalGateway], Any],
+) -> None:
+    with pytest.raises(RuntimeError, match="inside of its block"):
+        ask(LocalGateway())
+
+
+def test_the_order_of_the_models_is_no_difference() -> None:
+    with register(*mappings()) as hooks:
+        assert register(*reversed(mappings())) is hooks
 
 
 async def somebody(request: str) -> str:

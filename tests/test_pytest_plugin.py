@@ -74,6 +74,9 @@ def test_a_failure_tells_what_was_recorded(tracked: Engine) -> None:
         with pytest.raises(TypeError, match="an event has no field 'actor'; it has id"):
             events.one("installation.disable", actor="octocat")
 
+        with pytest.raises(AssertionError, match="github_installation_id=None"):
+            events.one("installation.disable", github_installation_id=5)
+
     first, *lines = str(failure.value).splitlines()
     assert first == (
         "one event was to be recorded, installation.disable, reason='stafftools-api',"

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import replace
 from types import CodeType, FrameType, TracebackType
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from hydro_hooks.cause.context import (
     Frame,
@@ -113,6 +113,15 @@ class because:  # noqa: N801 - it reads as the word it is, like contextlib.suppr
         traceback: TracebackType | None,
     ) -> None:
         leave(self)
+
+    async def __aenter__(self) -> NoReturn:
+        """Raise `TypeError`: nothing here is awaited."""
+        self._made_at = None
+        message = "write `with because(...):`, without async, in a coroutine too"
+        raise TypeError(message)
+
+    async def __aexit__(self, *_: object) -> None:
+        """Do nothing: such a block is never entered."""
 
     def __call__(self, function: AnyFunction) -> AnyFunction:
         """Return `function` with the cause in force whenever its body runs.

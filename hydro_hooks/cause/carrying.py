@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Final
@@ -73,9 +74,9 @@ def carried(mapping: Mapping[str, str]) -> because:
     )
 
 
-def _id(number: str) -> int:
-    try:
-        return int(number)
-    except (TypeError, ValueError):
-        message = f"carried(): github_actor_id is {number!r}; it takes a GitHub user id"
-        raise ValueError(message) from None
+def _id(number: object) -> int:
+    if isinstance(number, (int, str)) and not isinstance(number, bool):
+        with contextlib.suppress(ValueError):
+            return int(number)
+    message = f"carried(): github_actor_id is {number!r}; it takes a GitHub user id"
+    raise ValueError(message)

@@ -35,6 +35,7 @@ def cause_in(environ: Mapping[str, str]) -> Cause:
             found[name] = checked(name, int(text) if is_id else text)
         except ValueError as error:
             problem = str(error).partition(f"{name} ")[2]
+            problem = problem.replace("None to clear it", "unset it")
             message = f"{variable} {problem}"
             raise ConfigurationError(message) from None
     return replace(UNATTRIBUTED, **found)

@@ -118,7 +118,7 @@ def asked(
         value = ask(*args, **kwargs)
     except Exception as error:
         # What it says stays out of the log: it may hold a token, or a person.
-        problem = f"failed with {type(error).__name__}"
+        problem = f"failed with {type(error).__name__}{_place_of(error)}"
         if isinstance(error, TypeError) and not _takes(ask, args, kwargs):
             problem = "could not be called with the handler's arguments"
     else:
@@ -131,12 +131,30 @@ def asked(
             value.close()
             problem = "is a coroutine function; give a plain one"
     logger.warning(
-        "@because on %s: recorded without %s, as its callable %s",
-        name_of(function),
+        "%s: recorded without %s, as its callable %s",
+        _asker(function),
         name,
         problem,
     )
     return None
+
+
+def _asker(function: Any) -> str:
+    """Return what the program has written that asks."""
+    owner = type(getattr(function, "__self__", None))
+    if owner.__module__.startswith("hydro_hooks.integrations."):
+        return f"{owner.__name__}(...)"
+    return f"@because on {name_of(function)}"
+
+
+def _place_of(error: Exception) -> str:
+    """Return where in the callable it was raised; nothing where it was not reached."""
+    frame = error.__traceback__ and error.__traceback__.tb_next
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    if frame is None:
+        return ""
+    return f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
 
 
 def _takes(

@@ -1,6 +1,6 @@
 """Flask: each request has a cause, whose actors a function of the request tells.
 
-    hydro = HydroHooks(github_actor=lambda request: g.login)
+    hydro = HydroHooks(github_actor=lambda request: g.get("login"))
     hydro.init_app(app)
 
 The functions are called when the view is about to be: an extension or a function of

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextvars import Token
-from typing import Final
+from typing import Any, Final
 
 from hydro_hooks.cause import because, carried, current_job
+from hydro_hooks.cause.carrying import KEYS
 from hydro_hooks.errors import with_article
 
 logger = logging.getLogger(__name__)
@@ -40,13 +41,27 @@ class InJob:
 
 
 def _block_of(given: object, name: str) -> because:
-    mapping = {} if given is None else given
-    problem = f"it is {with_article(type(given).__name__)}, not a mapping"
-    if isinstance(mapping, Mapping):
-        try:
-            return carried(mapping)
-        except (TypeError, ValueError) as error:
-            problem = str(error)
+    if given is None:
+        return carried({})
     # The job has to run all the same: whoever sent it waits for it.
-    logger.warning("The job %s came with no cause that can be read: %s", name, problem)
-    return carried({})
+    if not isinstance(given, Mapping):
+        logger.warning(
+            "The job %s runs unattributed: the cause that it came with is %s, not a"
+            " mapping such as {'reason': 'nightly clean-up'}",
+            name,
+            with_article(type(given).__name__),
+        )
+        return carried({})
+    kept: dict[str, Any] = dict(given)
+    for key in kept.keys() & KEYS:
+        try:
+            carried({key: kept[key]})
+        except (TypeError, ValueError) as error:
+            del kept[key]
+            logger.warning(
+                "The job %s runs without %s of the cause that it came with: %s",
+                name,
+                key,
+                error,
+            )
+    return carried(kept)

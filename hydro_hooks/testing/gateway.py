@@ -14,13 +14,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NoReturn, Self
 
 from sqlalchemy import URL, Engine, RowMapping, select
 
 from hydro_hooks.event import Event
 from hydro_hooks.schema import parse
-from hydro_hooks.settings import DEFAULT_APP, DEFAULT_SCHEMA, Settings
+from hydro_hooks.settings import DEFAULT_APP, DEFAULT_SCHEMA, Settings, refuse_text
 from hydro_hooks.tables import journal, request
 from hydro_hooks.web import EVENTS_PATH, Server, create_app, create_server, open_store
 from hydro_hooks.web.incoming import event_of
@@ -57,11 +57,19 @@ class LocalGateway:
         store: str | URL | None = None,
         port: int = 0,
     ) -> None:
+        refuse_text("secrets", secrets)
+        refuse_text("apps", apps)
         self.secrets: tuple[str, ...] = tuple(secrets)
         self._apps = tuple(apps)
         self._schemas = tuple(schemas)
         self._store = store
         self._port = port
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in {"engine", "_server"}:
+            message = "a LocalGateway listens inside of its block: with gateway: ..."
+            raise RuntimeError(message)
+        raise AttributeError(name)
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="hydro-gateway-")

@@ -68,15 +68,26 @@ class RecordedEvents(Sequence[Event]):
             return found[0]
         wanted = ", ".join([type, *(f"{name}={fields[name]!r}" for name in fields)])
         message = (
-            f"one event was to be recorded, {wanted}, not {len(found)}\n{self.told()}"
+            f"one event was to be recorded, {wanted}, not {len(found)}\n"
+            f"{self.told(*fields)}"
         )
         raise AssertionError(message)
 
-    def told(self) -> str:
-        """Return what was recorded, an event a line."""
+    def told(self, *fields: str) -> str:
+        """Return what was recorded, an event a line.
+
+        Args:
+            fields: Of `Event`, that are to be shown beside the usual ones.
+        """
         if not self._events:
-            return "recorded: nothing (is it committed, and the model registered?)"
-        return "\n".join(["recorded:", *(f"  {_line(one)}" for one in self._events)])
+            return (
+                "recorded: nothing (is it committed, and the model registered? is"
+                " hydro_off or hooks_off() in force?)"
+            )
+        shown = list(dict.fromkeys((*_SHOWN, *fields)))
+        return "\n".join(
+            ["recorded:", *(f"  {_line(one, shown)}" for one in self._events)]
+        )
 
     def clear(self) -> None:
         """Forget those so far, such as what a test's own preparations made."""
@@ -87,9 +98,13 @@ class RecordedEvents(Sequence[Event]):
         self._events.append(event)
 
 
-def _line(one: Event) -> str:
-    told = (f"{name}={getattr(one, name)!r}" for name in _SHOWN)
-    said = " ".join(text for text in told if not text.endswith("=None"))
+def _line(one: Event, shown: Sequence[str]) -> str:
+    values = {name: getattr(one, name) for name in shown}
+    said = " ".join(
+        f"{name}={value!r}"
+        for name, value in values.items()
+        if value is not None or name not in _SHOWN
+    )
     return f"{one.type} {one.subject_id}: {said}"
 
 
