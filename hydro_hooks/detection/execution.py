@@ -17,7 +17,6 @@ from hydro_hooks.detection.parts import Kind
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.rows import Key
 from hydro_hooks.detection.transactions import TransactionLog
-from hydro_hooks.models import TrackedModel
 from hydro_hooks.transition import Stamp
 
 logger = logging.getLogger("hydro_hooks")
@@ -130,12 +129,7 @@ class Execution:
 
     def _warn(self, tables: Sequence[Table], problem: str) -> None:
         """Say loudly that a statement is not followed."""
-        reached: list[TrackedModel] = []
-        for table in tables:
-            reached += self._reach.tracked.get(table, ())
-            reached += self._reach.readers.get(table, ())
-            for edge in self._reach.on_delete.get(table, ()):
-                reached += self._reach.tracked.get(edge.child, ())
+        reached = self._reach.concerned(tables)
         self.log.doubted.update(tracked.association for tracked in reached)
         names = ", ".join(dict.fromkeys(one.model.__name__ for one in reached))
         logger.warning(

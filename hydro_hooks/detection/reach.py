@@ -11,7 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Column, Connection, ForeignKeyConstraint, MetaData, Table
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    ForeignKeyConstraint,
+    MetaData,
+    Table,
+)
 from sqlalchemy.exc import NoReferenceError
 from sqlalchemy.sql.expression import Alias, TableClause
 
@@ -125,6 +132,26 @@ class Reach:
                 ):
                     seen.append(other)
         return [one for one in seen if one in self._mattering and one not in tables]
+
+    def concerned(self, tables: Iterable[Table]) -> list[TrackedModel]:
+        """Return the models of whose rows a change of rows of tables may tell."""
+        seen = list(tables)
+        for table in seen:
+            edges = (*self.on_delete.get(table, ()), *self.on_update.get(table, ()))
+            seen += {edge.child for edge in edges if edge.child not in seen}
+        models = (
+            tracked
+            for table in seen
+            for tracked in (*self.tracked.get(table, ()), *self.readers.get(table, ()))
+        )
+        return list(dict.fromkeys(models))
+
+    def asked(self, tables: Iterable[Table]) -> Iterator[ColumnElement[Any]]:
+        """Yield the columns that are read to know what became of such rows."""
+        for tracked in self.concerned(tables):
+            yield from tracked.mapper.primary_key
+            for one in tracked.fields().values():
+                yield from (*one.own, *one.reads)
 
     def read_columns(self, table: Table) -> frozenset[Column[Any]]:
         """Return the columns of a table that subqueries of tracked models read."""

@@ -213,7 +213,7 @@ class Statements:
     def _before_parts(
         self, connection: Connection, parts: tuple[Part, ...], context: Any
     ) -> None:
-        if is_before_tables(connection):
+        if is_before_tables(connection, self._reach.asked(one.table for one in parts)):
             return
         log = self._logs.of(connection)
         is_flushed = _is_flushed(context)
@@ -308,7 +308,8 @@ class Statements:
         self._reach.renew()
         raw = self._understood(connection, sql, context) if text.writes else None
         named = [] if raw is None else named_in(connection, raw, self._reach)
-        if raw is None or not named or is_before_tables(connection):
+        asked = self._reach.asked(table for _, table in named)
+        if raw is None or not named or is_before_tables(connection, asked):
             return
         log = self._logs.of(connection)
         followed: list[Following] = []

@@ -12,12 +12,14 @@ a newer hydro_hooks wants of them, in one line:
     op.upgrade_hydro_tables(2)
 
 Where env.py has called `register()`, what migrations change is recorded, once the
-tables are there; until then, and after they are dropped, a warning says that it is not.
+tables are there, and the columns of its fields; until then, and after they are
+dropped, a warning says that it is not.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from typing import Any, Final
 
 from alembic import context
@@ -26,7 +28,7 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations import MigrateOperation, Operations
 from alembic.operations.ops import UpgradeOps
 from alembic.util import PriorityDispatchResult
-from sqlalchemy import Connection, MetaData, Table, func, inspect, select
+from sqlalchemy import ColumnElement, Connection, MetaData, Table, func, inspect, select
 
 from hydro_hooks import adoption, creation
 from hydro_hooks.errors import DatabaseError
@@ -286,12 +288,34 @@ def _rendered(context: AutogenContext, call: str) -> str:
     return f"op.{call}"
 
 
-def _migrates_without_tables(connection: Connection) -> bool:
+def _migrates_too_early(
+    connection: Connection, columns: Iterable[ColumnElement[Any]]
+) -> bool:
     migrated = None
     # Alembic raises NameError outside of env.py, and a bare Exception at its beginning.
     with contextlib.suppress(Exception):
         migrated = context.get_context().connection
-    return connection is migrated and not inspect(connection).has_table(outbox.name)
+    if connection is not migrated:
+        return False
+    has_tables = inspect(connection).has_table(outbox.name)
+    return not has_tables or _lacks(connection, columns)
 
 
-adoption.excused.append(_migrates_without_tables)
+def _lacks(connection: Connection, columns: Iterable[ColumnElement[Any]]) -> bool:
+    """Return whether the database has not all of these columns yet."""
+    inspector = inspect(connection)
+    known: dict[Any, set[str]] = {}
+    for column in columns:
+        table: Any = getattr(column, "table", None)
+        if not isinstance(table, Table):
+            continue  # of a mapped join, whose own tables are asked for beside it
+        if table not in known:
+            is_there = inspector.has_table(table.name, schema=table.schema)
+            its = inspector.get_columns(table.name, table.schema) if is_there else ()
+            known[table] = {one["name"].lower() for one in its}
+        if column.name.lower() not in known[table]:
+            return True
+    return False
+
+
+adoption.excused.append(_migrates_too_early)
