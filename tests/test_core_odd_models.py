@@ -41,10 +41,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import table as light_table
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from tracked_models import Installation
 
-from hydro_hooks import because, create_tables, register
+from hydro_hooks import because, create_tables, register, track
 from hydro_hooks.relay import Relay
 from hydro_hooks.testing import recorded
 
@@ -330,6 +330,38 @@ def test_our_tables_are_where_an_engine_connects_whatever_it_translates(
     assert not inspect(engine).has_table("hydro_outbox", schema=elsewhere[None])
     with ScriptedGateway() as gateway:
         assert Relay(tenant, gateway.settings()).drain().delivered == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["ticket_numbers", 'public."Ticket Numbers"', "public.ticket_numbers"]
+)
+def test_keys_of_a_sequence_that_the_table_does_not_own_are_found(
+    engine: Engine, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if engine.dialect.name != "postgresql":
+        pytest.skip("only PostgreSQL has sequences")
+
+    class Base(DeclarativeBase):
+        """Of this test's model."""
+
+    class Ticket(Base):
+        __tablename__ = "ticket"
+        id: Mapped[int] = mapped_column(
+            primary_key=True, server_default=text(f"nextval('{name}'::regclass)")
+        )
+        title: Mapped[str]
+
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS ticket"))
+        connection.execute(text(f"DROP SEQUENCE IF EXISTS {name}"))  # an earlier test's
+        connection.execute(text(f"CREATE SEQUENCE {name}"))
+    Base.metadata.create_all(engine)
+    with register(track(Ticket, association="ticket")), engine.begin() as connection:
+        connection.execute(insert(Ticket), [{"title": "a"}, {"title": "b"}])
+        connection.execute(text("INSERT INTO ticket (title) VALUES ('c')"))
+
+    assert [one.subject_id for one in recorded(engine)] == ["1", "2", "3"]
+    assert caplog.text == ""
 
 
 def _reflected(odd: Session) -> Table:

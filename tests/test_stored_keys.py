@@ -130,6 +130,14 @@ SHOWN = model("shown", Shown())
 CODED = model("coded", Coded())
 
 
+class Counted(Base):
+    """With a key of the program's type that the database counts."""
+
+    __tablename__ = "counted"
+    id: Mapped[Any] = mapped_column(Coded(), primary_key=True, autoincrement=True)
+    enabled: Mapped[bool] = mapped_column(default=True)
+
+
 class Tag(Base):
     __tablename__ = "tag"
     id: Mapped[str] = mapped_column(Lower(), primary_key=True)
@@ -166,6 +174,7 @@ def hooks(engine: Engine) -> Iterator[Hooks]:
         track(ROUNDED, association="rounded", enabled="enabled"),
         track(Link, association="link"),
         track(CODED, association="coded", enabled="enabled"),
+        track(Counted, association="counted", enabled="enabled"),
     ]
     with register(*models) as hooks:
         yield hooks
@@ -417,6 +426,18 @@ def test_rows_of_a_secondary_have_the_reason_of_who_linked_and_parted(
         ('[1,"a"]', "linked"),
         ('[1,"a"]', "parted"),
     ]
+
+
+@pytest.mark.usefixtures("hooks")
+def test_keys_that_the_database_counts_are_found_whatever_a_type_makes_of_them(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(Counted), [{}, {}])
+        connection.execute(text("INSERT INTO counted (enabled) VALUES (true)"))
+
+    assert told(engine) == ["create no 1", "create no 2", "create no 3"]
+    assert caplog.text == ""
 
 
 @pytest.mark.usefixtures("hooks")

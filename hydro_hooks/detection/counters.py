@@ -6,8 +6,9 @@ counter stood before is asked first, and what lies beyond it afterwards.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     Column,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
+    type_coerce,
 )
 from sqlalchemy import Sequence as DatabaseSequence
 
@@ -27,6 +29,10 @@ from hydro_hooks.detection import rows
 from hydro_hooks.detection.rows import Key
 from hydro_hooks.outbox import OURS
 from hydro_hooks.transition import Place
+
+_NEXTVAL: Final = re.compile(
+    r"nextval\('(?P<name>(?:[^']|'')+)'(?:::(?:regclass|text))*\)", re.IGNORECASE
+)
 
 
 class Mark(NamedTuple):
@@ -41,7 +47,7 @@ def mark(connection: Connection, table: Table, place: Place | None) -> Mark | No
     if len(table.primary_key) != 1:
         return None
     [column] = table.primary_key
-    if not isinstance(column.type, Integer):
+    if not isinstance(getattr(column.type, "impl", column.type), Integer):
         return None
     asked = {
         "sqlite": _asked_sqlite,
@@ -76,30 +82,32 @@ def beyond(
         None where another transaction took numbers meanwhile, and which are whose
         cannot be told.
     """
-    column = stood.column
-    statement = select(column).where(column > bindparam("stood", stood.value))
+    column, number = stood.column, _number(stood.column)
+    statement = select(number, column).where(number > bindparam("stood", stood.value))
     is_told = connection.dialect.name == "postgresql" and not is_committed
     if is_told:
         statement = statement.where(_is_ours())
     if connection.dialect.name == "postgresql":
         # Keys that the program gave may lie beyond what the sequence has reached.
         reached = _asked_postgresql(connection, column, place)
-        statement = statement.where(column <= bindparam("reached", reached))
-    found = [
-        row[0]
-        for row in connection.execute(
-            statement.order_by(column), execution_options=rows.options(place)
-        )
-    ]
+        statement = statement.where(number <= bindparam("reached", reached))
+    result = connection.execute(
+        statement.order_by(number), execution_options=rows.options(place)
+    )
+    found = [tuple(row) for row in result]
     is_shared = connection.dialect.name != "sqlite" and not is_told
     if is_shared and count is not None and count != len(found):
         # One statement takes consecutive numbers (innodb_autoinc_lock_mode 1).
-        found = [
-            key for key in found if first is not None and first <= key < first + count
-        ]
+        its = range(0) if first is None else range(first, first + count)
+        found = [row for row in found if row[0] in its]
         if len(found) != count:
             return None
-    return [(key,) for key in found]
+    return [row[1:] for row in found]
+
+
+def _number(column: Column[Any]) -> ColumnElement[int]:
+    # What the database counts by, whatever a type of the program's makes of it.
+    return type_coerce(column, Integer())
 
 
 def made_here(
@@ -148,7 +156,7 @@ def _asked_sqlite(
     connection: Connection, column: Column[Any], place: Place | None
 ) -> int | None:
     highest = connection.scalar(
-        select(func.max(column)), execution_options=rows.options(place)
+        select(func.max(_number(column))), execution_options=rows.options(place)
     )
     return highest or 0
 
@@ -156,10 +164,14 @@ def _asked_sqlite(
 def _asked_postgresql(
     connection: Connection, column: Column[Any], place: Place | None
 ) -> int | None:
+    default = column.server_default
+    named = _NEXTVAL.fullmatch(str(getattr(default, "arg", "")).strip())
     if isinstance(column.default, DatabaseSequence):
         full: str | None = connection.dialect.identifier_preparer.format_sequence(
             column.default
         )
+    elif named is not None:
+        full = named["name"].replace("''", "'")
     else:
         quote = connection.dialect.identifier_preparer.quote
         table = column.table
