@@ -74,6 +74,32 @@ def test_composite_and_uuid_keys_that_python_makes(odd: Session) -> None:
     )
 
 
+def test_sql_text_may_set_a_part_of_a_key_beside_one_that_wants_quotes(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Base(DeclarativeBase):
+        """Of this test's model."""
+
+    class Ordered(Base):
+        __tablename__ = "ordered"
+        order: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        part: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+        the_group: Mapped[int] = mapped_column("the group", primary_key=True)
+
+    Base.metadata.create_all(engine)
+    with register(track(Ordered, association="ordered")), engine.begin() as connection:
+        connection.execute(insert(Ordered).values(order=1, part=1, the_group=1))
+    with register(track(Ordered, association="ordered")), engine.begin() as connection:
+        connection.execute(text("UPDATE ordered SET part = 2"))
+
+    assert [f"{one.action} {one.subject_id}" for one in recorded(engine)] == [
+        "create [1,1,1]",
+        "destroy [1,1,1]",
+        "create [1,2,1]",
+    ]
+    assert caplog.text == ""
+
+
 def test_composite_and_uuid_keys_are_found_by_any_condition(odd: Session) -> None:
     left = uuid.UUID(int=1)
     stored(odd, Pair(left=left, right="a"), Pair(left=left, right="b"))

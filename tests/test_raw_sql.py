@@ -52,6 +52,34 @@ def dialect_names(session: Session) -> dict[str, str]:
     }
 
 
+def test_a_parameter_with_a_cast_is_a_value_like_another(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = "SIGNED" if kind(session) == "mariadb" else "INTEGER"
+    values = f"VALUES (CAST(:key AS {number}), 'https://a.net')"
+
+    session.execute(text(f"INSERT INTO installation (id, host) {values}"), {"key": 70})
+    session.commit()
+
+    assert happened(session) == ["installation.create 70: unattributed"]
+    assert warned(caplog) == []
+
+
+def test_a_column_may_have_the_name_of_a_function_that_is_never_the_same(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    session.execute(
+        text(
+            "INSERT INTO installation (id, host)"
+            " SELECT uuid, 'https://a.net' FROM (SELECT 80 AS uuid) AS given"
+        )
+    )
+    session.commit()
+
+    assert happened(session) == ["installation.create 80: unattributed"]
+    assert warned(caplog) == []
+
+
 UPDATES = {
     "plain": "UPDATE installation SET is_enabled = false WHERE id = 2",
     "lower": "update installation set is_enabled=false where id=2",

@@ -43,6 +43,21 @@ def truncates(session: Session) -> None:
         pytest.skip("SQLite has no TRUNCATE")
 
 
+def test_what_mariadb_executes_in_a_comment_is_not_silent(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    if kind(session) != "mariadb":
+        pytest.skip("only MariaDB executes what stands in a comment")
+
+    session.execute(text("/*!50000 DELETE FROM subscription */ WHERE id = 1"))
+    session.execute(text("DELETE /*M!100100 FROM subscription WHERE id = 2 */"))
+    session.commit()
+
+    told = [one.subject_id for one in recorded(session)]
+    assert len(told) + len(caplog.messages) == 2
+    assert told[:1] == ["1"]
+
+
 def test_truncate_destroys_each_row(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:

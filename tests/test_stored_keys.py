@@ -128,6 +128,7 @@ PLAIN = model("plain", String(5))
 ROUNDED = model("rounded", Numeric(10, 2))
 SHOWN = model("shown", Shown())
 CODED = model("coded", Coded())
+LOOSE = model("loose", Numeric(10, 2, asdecimal=False))
 
 
 class Counted(Base):
@@ -174,6 +175,7 @@ def hooks(engine: Engine) -> Iterator[Hooks]:
         track(ROUNDED, association="rounded", enabled="enabled"),
         track(Link, association="link"),
         track(CODED, association="coded", enabled="enabled"),
+        track(LOOSE, association="loose", enabled="enabled"),
         track(Counted, association="counted", enabled="enabled"),
     ]
     with register(*models) as hooks:
@@ -438,6 +440,16 @@ def test_keys_that_the_database_counts_are_found_whatever_a_type_makes_of_them(
 
     assert told(engine) == ["create no 1", "create no 2", "create no 3"]
     assert caplog.text == ""
+
+
+@pytest.mark.usefixtures("hooks")
+def test_sql_text_names_a_decimal_as_its_type_gives_it_back(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(insert(LOOSE).values(id=0.1))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE by_loose SET enabled = false"))
+
+    assert told(engine) == ["create 0.1", "disable 0.1"]
 
 
 @pytest.mark.usefixtures("hooks")

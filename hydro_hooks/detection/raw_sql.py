@@ -33,7 +33,7 @@ _MODIFIERS: Final = frozenset(
 
 
 _MEETING: Final = frozenset({"conflict", "duplicate"})
-_CHANGING: Final = (_WRITERS - {"replace"}) | VOLATILE
+_CHANGING: Final = _WRITERS - {"replace"}
 
 
 class Form(Enum):
@@ -119,8 +119,12 @@ def understood(sql: str, is_mariadb: bool) -> Raw | None:  # noqa: FBT001
 def _is_by_chance(raw: Raw, tokens: Sequence[Token]) -> bool:
     """Return whether a condition, asked twice, may find other rows."""
     start, end = raw.tail
+    return _calls_volatile([one for one in tokens if start <= one.start < end])
+
+
+def _calls_volatile(tokens: Sequence[Token]) -> bool:
     return any(
-        token.word in VOLATILE and after.text == "(" and start <= token.start < end
+        token.word in VOLATILE and after.text == "("
         for token, after in itertools.pairwise(tokens)
     )
 
@@ -318,7 +322,7 @@ def _selected(tokens: Sequence[Token], at: int) -> tuple[int, int]:
             break
         end += 1
     words = {token.word for token in tokens[at:end]}
-    if not words.isdisjoint(_CHANGING):
+    if not words.isdisjoint(_CHANGING) or _calls_volatile(tokens[at:end]):
         return (0, 0)
     return (tokens[at].start, tokens[end - 1].end)
 
@@ -326,19 +330,21 @@ def _selected(tokens: Sequence[Token], at: int) -> tuple[int, int]:
 def _value_rows(tokens: Sequence[Token], at: int) -> Iterator[tuple[Token | None, ...]]:
     while at < len(tokens) and tokens[at].text == "(":
         close = closing(tokens, at)
-        yield tuple(
-            part[0] if len(part) == 1 or _is_cast_parameter(part) else None
-            for part in parted(tokens[at + 1 : close], depth=1)
-        )
+        yield tuple(map(_plain, parted(tokens[at + 1 : close], depth=1)))
         at = close + 1
         if at < len(tokens) and tokens[at].text == ",":
             at += 1
 
 
-def _is_cast_parameter(part: Sequence[Token]) -> bool:
-    return [token.kind for token in part[:2]] == ["parameter", "other"] and (
-        part[1].text == "::"
-    )
+def _plain(part: Sequence[Token]) -> Token | None:
+    """Return the one value that stands there, a parameter's cast left away."""
+    if len(part) == 1 or [token.text for token in part[1:2]] == ["::"]:
+        is_plain = len(part) == 1 or part[0].kind == "parameter"
+        return part[0] if is_plain else None
+    is_cast = [token.word or token.text for token in part[:2]] == ["cast", "("]
+    if is_cast and [part[2].kind, part[3].word] == ["parameter", "as"]:
+        return part[2]
+    return None
 
 
 def _truncate(sql: str, tokens: list[Token]) -> Raw | None:

@@ -25,10 +25,11 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# A backslash escapes in every string there, and # begins a comment.
+# A backslash escapes in every string there, # begins a comment, and what stands in /*!
+# is executed.
 _TOKEN_OF_MARIADB: Final = re.compile(
     rf"""
-      (?P<space> {_SPACE} | \#[^\n]*(?=\n) )
+      (?P<space> /\*M?!\d* | \*/ | {_SPACE} | \#[^\n]*(?=\n) )
     | (?P<string> [NnBbXx]?{_ESCAPED} | {_TAGGED} )
     {_REST}
     """,

@@ -27,6 +27,10 @@ MAX_TRUNCATED: Final = 10_000
 """Rows of a table that are read before a TRUNCATE: it asks for no read itself."""
 
 
+_NUMERIC: Final = 1700
+"""PostgreSQL's own number of its type numeric (pg_type)."""
+
+
 class TextMatching:
     """The rows that an UPDATE, DELETE or TRUNCATE written as text touches.
 
@@ -55,7 +59,7 @@ class TextMatching:
     @property
     def sets_key(self) -> bool:
         """Return whether the statement gives its rows other keys."""
-        return bool(self._new_key()[0])
+        return bool(self._new_key(())[1])
 
     def keys(
         self,
@@ -106,7 +110,7 @@ class TextMatching:
         if not columns:
             message = "its table has no primary key"
             raise NotFollowedError(message)
-        new, spans = self._new_key()
+        new, spans = self._new_key(columns)
         tail = self._sql[slice(*self._raw.tail)]
         named = "" if alias == self._target.text else f" AS {alias}"
         sources = f", {self._raw.sources}" if self._raw.sources else ""
@@ -129,16 +133,20 @@ class TextMatching:
         width = len(columns)
         return [(typed(row[:width]), typed(row[width:])) for row in found]
 
-    def _new_key(self) -> tuple[list[str], list[tuple[int, int]]]:
-        """Return what an UPDATE sets the primary key to, and where that stands."""
+    def _new_key(self, old: Sequence[str]) -> tuple[list[str], list[tuple[int, int]]]:
+        """Return what an UPDATE sets the primary key to, and where that stands.
+
+        Args:
+            old: What the key is before, as SQL.
+        """
         columns = self._raw.columns if self._raw.form is Form.UPDATE else None
         names = [column.name.lower() for column in self.table.primary_key]
         if not columns or columns.keys().isdisjoint(names):
             return [], []
         spans = [columns.get(name) for name in names]
         texts = [
-            f"{self._target.alias}.{name}" if span is None else self._sql[slice(*span)]
-            for name, span in zip(names, spans, strict=True)
+            own if span is None else self._sql[slice(*span)]
+            for own, span in zip(old, spans, strict=False)
         ]
         return texts, [span for span in spans if span is not None]
 
@@ -188,10 +196,11 @@ def typed_by(connection: Connection, columns: Iterable[Column[Any]]) -> Any:
 
 def _processor(connection: Connection, column: Column[Any]) -> Any:
     dialect = connection.dialect
+    kind = column.type.dialect_impl(dialect)
     try:
-        return column.type.dialect_impl(dialect).result_processor(dialect, None)
-    except TypeError:  # PostgreSQL's numbers, which the driver gives as they are
-        return None
+        return kind.result_processor(dialect, None)
+    except TypeError:  # PostgreSQL's numbers want to know what the driver gives
+        return kind.result_processor(dialect, _NUMERIC)
 
 
 def with_parameters(
