@@ -42,9 +42,17 @@ class RelayCollector(Collector):
     Args:
         relay: In this process.
         engine: Of its database; asked at each scrape.
+
+    Raises:
+        TypeError: They are none.
     """
 
     def __init__(self, relay: Relay, engine: Engine) -> None:
+        given: tuple[object, object] = (relay, engine)
+        if not isinstance(given[0], Relay) or not isinstance(given[1], Engine):
+            kinds = " and ".join(type(one).__name__ for one in given)
+            message = f"RelayCollector() takes a Relay and an Engine, and got {kinds}"
+            raise TypeError(message)
         self._relay = relay
         self._engine = engine
 

@@ -246,7 +246,9 @@ def track(
     """
     mapper = _mapper_of(model)
     name = model.__name__
-    if not 0 < len(association) <= MAX_ASSOCIATION:
+    named: object = association
+    is_name = isinstance(named, str) and named.isprintable()
+    if not is_name or not 0 < len(association.strip()) <= MAX_ASSOCIATION:
         problem = (
             f"is {association!r}; give a name of 1 to {MAX_ASSOCIATION} characters"
         )

@@ -109,7 +109,7 @@ class Relay:
         in_flight: int = IN_FLIGHT,
         max_batch: int = MAX_BATCH,
     ) -> None:
-        _check_types(engine, settings, lease)
+        _check_types(engine, settings, lease, signer)
         if not 1 <= in_flight <= SHARDS:
             message = f"in_flight is {in_flight}; give a number from 1 to {SHARDS}"
             raise ValueError(message)
@@ -273,7 +273,9 @@ class Relay:
             self._engine.dispose(close=False)
 
 
-def _check_types(engine: object, settings: object, lease: object) -> None:
+def _check_types(
+    engine: object, settings: object, lease: object, signer: object
+) -> None:
     engine_of_its_own = (
         "Relay takes an engine of its own, of a driver that is not asynchronous:"
         ' create_engine("postgresql+psycopg://...")'
@@ -286,6 +288,12 @@ def _check_types(engine: object, settings: object, lease: object) -> None:
         message = (
             f"Relay(): settings is {kind}; give Settings(base_url=..., secrets=(...,)),"
             " or Settings.from_env(base_url=...)"
+        )
+        raise TypeError(message)
+    if signer is not None and not callable(signer):
+        message = (
+            f"Relay(): signer is {with_article(type(signer).__name__)}; give a function"
+            " of an OutgoingRequest that returns headers (HYDRO_SIGNER takes its name)"
         )
         raise TypeError(message)
     if not isinstance(lease, timedelta):

@@ -75,6 +75,7 @@ from hydro_hooks import (
     track,
 )
 from hydro_hooks import recorded as recorded_signal
+from hydro_hooks.metrics import RelayCollector
 from hydro_hooks.relay import Relay
 from hydro_hooks.testing import capture_events, recorded
 from hydro_hooks.testing.gateway import LocalGateway
@@ -593,6 +594,12 @@ def test_the_order_of_the_models_is_no_difference() -> None:
         assert register(*reversed(mappings())) is hooks
 
 
+@pytest.mark.parametrize("association", [5, "", " ", "a\nb", "x" * 101])
+def test_an_association_that_is_no_name_is_refused(association: Any) -> None:
+    with pytest.raises(MappingError, match=r"association is .*; give a name of 1 to"):
+        track(Installation, association=association)
+
+
 async def somebody(request: str) -> str:
     return request
 
@@ -812,6 +819,14 @@ def test_settings_and_lease_of_another_type_are_refused_by_the_relay(
     assert refused_by_type(lambda: Relay(engine, url)) == (
         "Relay(): settings is a str; give Settings(base_url=..., secrets=(...,)), or"
         " Settings.from_env(base_url=...)"
+    )
+    assert refused_by_type(lambda: Relay(engine, signer=url)) == (
+        "Relay(): signer is a str; give a function of an OutgoingRequest that returns"
+        " headers (HYDRO_SIGNER takes its name)"
+    )
+    swapped: Any = (engine, Relay(engine, Settings()))
+    assert refused_by_type(lambda: RelayCollector(*swapped)) == (
+        "RelayCollector() takes a Relay and an Engine, and got Engine and Relay"
     )
     assert refused_by_type(lambda: Relay(engine, lease=seconds)) == (
         "Relay(): lease is an int; give a timedelta, such as timedelta(seconds=30)"

@@ -478,6 +478,22 @@ def test_a_key_that_an_expression_gives_is_named_as_the_column_gives_it_back(
     assert sorted(told(engine)) == ["create no 1", "create no 5", "destroy no 1"]
 
 
+@pytest.mark.usefixtures("hooks")
+def test_what_is_raised_while_we_read_is_the_programs_own_affair(
+    engine: Engine,
+) -> None:
+    class TimeLimitExceededError(Exception):
+        """As a worker raises it, by a signal, wherever the program is."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def limit(*args: Any) -> None:
+        if args[2].startswith("SELECT"):
+            raise TimeLimitExceededError
+
+    with pytest.raises(TimeLimitExceededError), engine.begin() as connection:
+        connection.execute(delete(CODED))
+
+
 @pytest.mark.parametrize(
     "cure",
     [

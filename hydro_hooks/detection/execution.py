@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from hydro_hooks.detection import origin, rows
 from hydro_hooks.detection.following import Following
-from hydro_hooks.detection.parameters import NotFollowedError
+from hydro_hooks.detection.parameters import UNREADABLE, NotFollowedError
 from hydro_hooks.detection.parts import Kind
 from hydro_hooks.detection.reach import Reach
 from hydro_hooks.detection.rows import Key
@@ -117,11 +117,12 @@ class Execution:
             yield
         except NotFollowedError as error:
             problem = str(error)
-        except DBAPIError:
-            raise
-        except Exception as error:
+        except (*UNREADABLE, StatementError) as error:
+            cause = error.orig if isinstance(error, StatementError) else error
+            if not isinstance(cause, UNREADABLE):
+                raise
             # Without what it says, which may quote a value.
-            kind = type(getattr(error, "orig", None) or error).__name__
+            kind = type(cause).__name__
             problem = f"a value of a row cannot be read by its column's type ({kind})"
         else:
             return

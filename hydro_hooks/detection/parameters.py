@@ -24,6 +24,17 @@ PREFIX: Final = "program_"
 """Keeps the program's parameters apart from those of a model's own expressions."""
 
 
+UNREADABLE: Final = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What a type raises of a value that it does not know. What else is raised meanwhile,
+such as a job's time limit, is the program's."""
+
+
 class NotFollowedError(Exception):
     """A statement cannot be asked which rows it touches; the text says why."""
 

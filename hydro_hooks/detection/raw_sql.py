@@ -341,10 +341,9 @@ def _plain(part: Sequence[Token]) -> Token | None:
     if len(part) == 1 or [token.text for token in part[1:2]] == ["::"]:
         is_plain = len(part) == 1 or part[0].kind == "parameter"
         return part[0] if is_plain else None
-    is_cast = [token.word or token.text for token in part[:2]] == ["cast", "("]
-    if is_cast and [part[2].kind, part[3].word] == ["parameter", "as"]:
-        return part[2]
-    return None
+    first = [token.word or token.kind for token in part[:4]]
+    is_cast = first == ["cast", "other", "parameter", "as"]
+    return part[2] if is_cast else None
 
 
 def _truncate(sql: str, tokens: list[Token]) -> Raw | None:

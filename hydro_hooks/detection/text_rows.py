@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Table
 
 from hydro_hooks.detection.inserting import Given
+from hydro_hooks.detection.parameters import UNREADABLE
 from hydro_hooks.detection.raw_sql import Raw
 from hydro_hooks.detection.sql_tokens import Token
 from hydro_hooks.detection.text_matching import asked, typed_by, with_parameters
@@ -91,8 +92,7 @@ class TextRows:
                 continue
             is_known, value = _value(token, self._raw, parameters)
             if is_known:
-                # Another spelling is not known; a type raises what it likes.
-                with contextlib.suppress(Exception):
+                with contextlib.suppress(*UNREADABLE):  # another spelling
                     if isinstance(value, _AS_DRIVERS_GIVE):
                         [value] = typed[column]([value])
                     yield column, value

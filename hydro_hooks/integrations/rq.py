@@ -43,7 +43,7 @@ class CauseJob(Job):
                 return super().perform()
             finally:
                 if given is not None:  # for its callbacks, and where it is tried again
-                    self.meta = {KEY: given, **self.meta}
+                    self.meta = {KEY: given, **(self.meta or {})}
 
     @property
     def success_callback(self) -> Any:

@@ -17,7 +17,7 @@ from hydro_hooks.journal import PAGE, Standing, last_events, standings
 from hydro_hooks.models import TrackedModel
 from hydro_hooks.netting import action_between
 from hydro_hooks.reconcile.differences import Difference, missing_event
-from hydro_hooks.reconcile.keys import binders, in_order, is_after, key_in
+from hydro_hooks.reconcile.keys import binders, bound_key, in_order, is_after, key_in
 from hydro_hooks.transition import Action, State, Subject, Values
 
 
@@ -92,28 +92,24 @@ class Comparison:
             statement = statement.where(is_after(self._order, last))
         result = connection.execute(statement, execution_options=rows.options(None))
         found = result.fetchall()
-        page = dict(rows.found_in(self.tracked, found))
+        page = list(rows.found_in(self.tracked, found))
         stored = [tuple(row[-len(self._order) :]) for row in found]
-        self._note_not_found(connection, list(page), stored)
-        return Page(page, stored[-1] if stored else None)
+        self._note_not_found(connection, [key for key, _ in page], stored)
+        return Page(dict(page), stored[-1] if stored else None)
 
     def _note_not_found(
         self, connection: Connection, keys: list[Key], stored: list[Key]
     ) -> None:
-        doubted = [
-            key
-            for key, its in zip(keys, stored, strict=False)
-            if its != self._as_bound(key)
-        ]
+        doubted = []
+        for key, its in zip(keys, stored, strict=True):
+            bound = bound_key(self._bound, key)
+            if bound is None:
+                self.not_found.add(key_as_text(key))
+            elif bound != its:
+                doubted.append(key)
         if doubted:
             there = self._found_by_key(connection, doubted)
             self.not_found.update({key_as_text(key) for key in doubted} - there.keys())
-
-    def _as_bound(self, key: Key) -> Key:
-        return tuple(
-            value if bind is None else bind(value)
-            for bind, value in zip(self._bound, key, strict=True)
-        )
 
     def _found_by_key(
         self, connection: Connection, keys: list[Key]

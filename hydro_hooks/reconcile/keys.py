@@ -72,6 +72,17 @@ def binders(
     ]
 
 
+def bound_key(bound: Sequence[Callable[[Any], Any] | None], key: Key) -> Key | None:
+    """Return a key as the driver gets it; None where its type does not take it."""
+    try:
+        return tuple(
+            value if bind is None else bind(value)
+            for bind, value in zip(bound, key, strict=True)
+        )
+    except Exception:  # a type of the program's own raises what it likes
+        return None
+
+
 def key_in(
     text: str,
     columns: Sequence[ColumnElement[Any]],
@@ -94,12 +105,13 @@ def key_in(
             _parsed(column, part, None if like is None else like[at])
             for at, (column, part) in enumerate(zip(columns, parts, strict=True))
         )
-        for bind, value in zip(bound, key, strict=True):
-            if bind is not None:
-                bind(value)
     except Exception:  # a type of the program's own raises what it likes
         return None
-    if text.endswith(SHORTENED) or key_as_text(key) != text:
+    if (
+        bound_key(bound, key) is None
+        or text.endswith(SHORTENED)
+        or key_as_text(key) != text
+    ):
         return None
     return key
 
